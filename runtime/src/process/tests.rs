@@ -1,0 +1,45 @@
+//! Supervision: what ends a process, and what is waited for.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn work_that_ends_is_drained_and_its_outcome_kept() {
+    let process = Process::new(ReadyFile::default());
+    let finished = Arc::new(AtomicBool::new(false));
+    let (inner, flag) = (process.clone(), Arc::clone(&finished));
+    let work = async move {
+        let cancelled = inner.shutdown.cancelled();
+        inner.shutdown.spawn("request", async move {
+            cancelled.await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            flag.store(true, Ordering::SeqCst);
+        });
+        anyhow::bail!("no ledger")
+    };
+    let signals = Signals::listen(false).unwrap();
+    let outcome = supervise(work, &process, signals, Duration::ZERO).await;
+    assert_eq!(outcome.unwrap_err().to_string(), "no ledger");
+    assert!(finished.load(Ordering::SeqCst));
+    assert_eq!(process.telemetry.not_ready(), [("process", "draining".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_has_an_end() {
+    let process = Process::new(ReadyFile::default());
+    process.shutdown.spawn("stuck", std::future::pending());
+    let signals = Signals::listen(false).unwrap();
+    let begin = tokio::time::Instant::now();
+    supervise(async { Ok(()) }, &process, signals, Duration::ZERO).await.unwrap();
+    assert!(begin.elapsed() <= DRAIN_MAX + Duration::from_secs(1));
+}
+
+#[test]
+fn a_missing_file_says_what_was_tried_and_how_to_give_another() {
+    let text = unreadable(Path::new("/etc/countersign/broker.yaml"), &io::ErrorKind::NotFound.into());
+    assert!(text.contains("/etc/countersign/broker.yaml") && text.contains("--config"), "{text}");
+}

@@ -1,0 +1,64 @@
+//! One HTTP connection under the limits of [`crate::serve`], from first byte to graceful end.
+
+use std::{convert::Infallible, pin::pin};
+
+use http::{Request, Response};
+use hyper::{
+    body::{Body, Incoming},
+    service::Service,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    HEADER_SECTION_MAX, HEADER_TIME_MAX, HEADERS_MAX, PENDING_RESETS_MAX, PING_AFTER, PING_ANSWER_MAX, RESETS_MAX,
+    STREAMS_MAX, first_read::FirstRead,
+};
+use crate::shutdown::Shutdown;
+
+/// Serves one connection. On shutdown it finishes the requests in flight (GOAWAY for HTTP/2) and ends.
+pub(crate) async fn connection<I, S, B>(io: I, service: S, shutdown: &Shutdown)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let builder = builder();
+    let io = TokioIo::new(FirstRead::new(io, HEADER_TIME_MAX));
+    let mut serving = pin!(builder.serve_connection_with_upgrades(io, service));
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        () = shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(fault) = served {
+        tracing::debug!(fault, "connection ended with a fault");
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // hyper's buffer holds the whole header section, so its size bounds the section.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME_MAX)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(usize::try_from(HEADER_SECTION_MAX).unwrap_or(usize::MAX));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADER_SECTION_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_local_error_reset_streams(RESETS_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PING_ANSWER_MAX);
+    builder
+}
