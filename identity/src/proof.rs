@@ -124,7 +124,7 @@ impl ActorToken {
 /// ```
 /// and it cannot be copied into a second hand:
 /// ```compile_fail,E0599
-/// fn copied(token: &identity::TxnToken) -> identity::TxnToken { token.clone() }
+/// fn copied(token: identity::TxnToken) -> (identity::TxnToken, identity::TxnToken) { (token.clone(), token) }
 /// ```
 #[derive(Debug)]
 pub struct TxnToken {

@@ -44,8 +44,12 @@ pub struct Entry {
     pub chain: Option<ActorChain>,
     /// The target's name, or the trust domain.
     pub target: Option<String>,
-    /// What was granted.
+    /// Scope of the token that was shown.
+    pub shown: Option<Scopes>,
+    /// What was granted: scope of the access token, at begin and renewal of the transaction token.
     pub scopes: Option<Scopes>,
+    /// Scope of the transaction token that a call hands on; `None` where the target passes nothing on.
+    pub passed_on: Option<Scopes>,
     /// Ids of the tokens issued.
     pub tokens: Vec<TokenId>,
     /// When the longest of them ends.
@@ -90,7 +94,9 @@ impl DecisionRecord {
             subject: None,
             chain: None,
             target: None,
+            shown: None,
             scopes: None,
+            passed_on: None,
             tokens: Vec::new(),
             not_after: None,
             rules: Vec::new(),

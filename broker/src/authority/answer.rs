@@ -1,0 +1,154 @@
+//! What a provider's answer to the exchange means (`keycloak.md` §4, `tokens.md` K1–K8). Its words are for our log; the
+//! caller gets a refusal of ours.
+
+use identity::{RawToken, Refusal, Scopes, TokenFault};
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use crate::names::{ACCESS_TOKEN, BEARER};
+
+/// RFC 8693 §2.2.1.
+#[derive(Deserialize)]
+struct Success {
+    access_token: String,
+    issued_token_type: String,
+    token_type: String,
+    #[serde(default)]
+    scope: String,
+}
+
+/// RFC 6749 §5.2.
+#[derive(Deserialize)]
+struct Failure {
+    error: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+/// The keeper in the answer, not yet verified, if its scope is exactly what was asked.
+pub(super) fn read(status: StatusCode, body: &[u8], asked: &Scopes, issuer: &str) -> Result<RawToken, Refusal> {
+    if status != StatusCode::OK {
+        return Err(refused(status, body, issuer));
+    }
+    let discarded = |reason: &str| {
+        tracing::error!(issuer, reason, "the provider's answer was discarded");
+        Refusal::FaultProvider
+    };
+    let success: Success = serde_json::from_slice(body).map_err(|_malformed| discarded("malformed"))?;
+    if success.issued_token_type != ACCESS_TOKEN || !success.token_type.eq_ignore_ascii_case(BEARER) {
+        return Err(discarded("another type of token"));
+    }
+    let scopes: Scopes = success.scope.parse().map_err(|_malformed| discarded("malformed scope"))?;
+    compare(&scopes.without_openid(), asked)?;
+    RawToken::parse(success.access_token).map_err(|_fault| discarded("a token of a wrong length"))
+}
+
+/// Less scope than asked: a role is gone since the sign-in (K8). More: the answer is not trusted (K7). Scopes that speak
+/// to an OpenID provider only are left out on both sides.
+pub(super) fn compare(given: &Scopes, asked: &Scopes) -> Result<(), Refusal> {
+    if !given.is_subset(asked) {
+        tracing::error!(%given, %asked, "the provider gave more than was asked; its answer was discarded");
+        return Err(Refusal::ScopeWidened);
+    }
+    if !asked.is_subset(given) {
+        return Err(Refusal::ScopeWithdrawn);
+    }
+    Ok(())
+}
+
+/// K1–K6. `invalid_client` means two things, and only the description tells them apart (`keycloak.md` §10).
+fn refused(status: StatusCode, body: &[u8], issuer: &str) -> Refusal {
+    let Ok(Failure { error, error_description: description }) = serde_json::from_slice(body) else {
+        tracing::warn!(issuer, status = status.as_u16(), "the provider failed");
+        return Refusal::FaultProvider;
+    };
+    let audience_fault = ["Audience not found", "Client disabled", "Requested audience not available"];
+    let names_audience = audience_fault.iter().any(|start| description.starts_with(start));
+    let ended = ["Invalid token", "Assertion contains an invalid access token"];
+    let refusal = match error.as_str() {
+        _any if status.is_server_error() => Refusal::FaultProvider,
+        "access_denied" => Refusal::Subject(TokenFault::Audience),
+        "invalid_client" | "invalid_request" if names_audience => Refusal::TargetUnknown,
+        "invalid_scope" => Refusal::ScopeWithdrawn,
+        "invalid_request" if ended.contains(&description.as_str()) => Refusal::SubjectSessionEnded,
+        // Our own assertion, or a misconfigured client: never the caller's fault (K6).
+        _other => Refusal::FaultProvider,
+    };
+    let code = refusal.code();
+    if refusal.is_fault() || refusal == Refusal::TargetUnknown {
+        tracing::error!(issuer, error, description, %code, "the provider refused the broker; check its client there");
+    } else {
+        tracing::info!(issuer, error, description, %code, "the provider refused a user's token");
+    }
+    refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ISSUER: &str = "https://keycloak.corp.example/realms/agents";
+
+    fn scopes(text: &str) -> Scopes {
+        text.parse().expect("scopes")
+    }
+
+    fn answer(status: u16, body: &str) -> Result<(), Refusal> {
+        let status = StatusCode::from_u16(status).expect("a status");
+        read(status, body.as_bytes(), &scopes("tickets:read tickets:write"), ISSUER).map(drop)
+    }
+
+    fn success(scope: &str) -> String {
+        format!(
+            r#"{{"access_token":"a","issued_token_type":"{ACCESS_TOKEN}","token_type":"Bearer","scope":"{scope}"}}"#
+        )
+    }
+
+    #[test]
+    fn exactly_the_asked_scope_is_accepted() {
+        assert_eq!(answer(200, &success("tickets:write tickets:read")), Ok(()));
+        assert_eq!(answer(200, &success("openid tickets:write profile tickets:read")), Ok(()));
+    }
+
+    #[test]
+    fn less_scope_is_withdrawn_and_more_is_widened() {
+        assert_eq!(answer(200, &success("tickets:read")), Err(Refusal::ScopeWithdrawn));
+        assert_eq!(answer(200, &success("")), Err(Refusal::ScopeWithdrawn));
+        assert_eq!(answer(200, &success("tickets:read tickets:write admin")), Err(Refusal::ScopeWidened));
+        assert_eq!(answer(200, &success("tickets:read admin")), Err(Refusal::ScopeWidened));
+    }
+
+    #[test]
+    fn each_error_has_its_refusal() {
+        let failure = |error: &str, text: &str| format!(r#"{{"error":"{error}","error_description":"{text}"}}"#);
+        for (status, error, text, refusal) in [
+            (403, "access_denied", "Client is not within the token audience", Refusal::Subject(TokenFault::Audience)),
+            (400, "invalid_client", "Audience not found", Refusal::TargetUnknown),
+            (400, "invalid_client", "Client disabled", Refusal::TargetUnknown),
+            (400, "invalid_request", "Requested audience not available: txn-broker", Refusal::TargetUnknown),
+            (400, "invalid_scope", "Scopes [x] not present in the initial access token []", Refusal::ScopeWithdrawn),
+            (400, "invalid_request", "Invalid token", Refusal::SubjectSessionEnded),
+            (401, "invalid_client", "Invalid client or Invalid client credentials", Refusal::FaultProvider),
+            (400, "invalid_client", "Invalid token audience", Refusal::FaultProvider),
+            (
+                400,
+                "invalid_request",
+                "Standard token exchange is not enabled for the requested client",
+                Refusal::FaultProvider,
+            ),
+            (503, "invalid_request", "Invalid token", Refusal::FaultProvider),
+            (400, "something_new", "", Refusal::FaultProvider),
+        ] {
+            assert_eq!(answer(status, &failure(error, text)), Err(refusal), "{status} {error} {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_a_fault() {
+        for (status, body) in [(200, "{}"), (200, "<html>"), (502, "<html>"), (302, ""), (429, "")] {
+            assert_eq!(answer(status, body), Err(Refusal::FaultProvider), "{status} {body}");
+        }
+        let other = success("tickets:read tickets:write").replace("Bearer", "N_A");
+        assert_eq!(answer(200, &other), Err(Refusal::FaultProvider));
+    }
+}

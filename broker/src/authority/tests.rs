@@ -1,0 +1,154 @@
+//! A provider on loopback that answers whatever a test wants.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse as _, routing::get};
+use runtime::shutdown::Shutdown;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::*;
+use crate::keys::{Keys, tests::fresh};
+
+const CLIENT: &str = "txn-broker";
+
+/// A keeper that some provider gave, and its text.
+pub(crate) fn keeper(subject: &str, scope: &str, ends: u64) -> (Keeper, String) {
+    let (issuer, keys) = ("https://keycloak.corp.example/realms/agents", fresh());
+    let text = keys.sign("JWT", &claims(issuer, subject, scope, ends)).expect("signed").to_string();
+    let raw = RawToken::parse(text.clone()).expect("short");
+    let rule = UserRule { issuer, audience: CLIENT };
+    let proof = verify(&raw, keys.verifying(), &rule, at(1)).expect("verified");
+    (Keeper { raw, proof }, text)
+}
+
+fn claims(issuer: &str, subject: &str, scope: &str, ends: u64) -> Value {
+    json!({
+        "iss": issuer, "aud": CLIENT, "sub": subject, "sid": "s", "azp": CLIENT, "typ": "Bearer", "iat": 1, "exp": ends,
+        "scope": scope,
+    })
+}
+
+fn at(secs: u64) -> UnixTime {
+    UnixTime::from_secs(secs).expect("a time")
+}
+
+struct Provider {
+    issuer: String,
+    keys: Keys,
+    key_requests: Arc<AtomicUsize>,
+    shutdown: Shutdown,
+}
+
+impl Provider {
+    /// Serves discovery as `discovery` spells it for the issuer, and the keys.
+    async fn start(discovery: impl Fn(&str) -> Value) -> Self {
+        runtime::tls::install_provider();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let issuer = format!("http://{}/realms/agents", listener.local_addr().expect("an address"));
+        let (keys, key_requests) = (fresh(), Arc::new(AtomicUsize::new(0)));
+        let (document, jwks) = (discovery(&issuer).to_string(), keys.jwks().to_owned());
+        let certs = async move |State(count): State<Arc<AtomicUsize>>| {
+            count.fetch_add(1, Ordering::SeqCst);
+            jwks
+        };
+        let moved = async || (StatusCode::FOUND, [("location", "/realms/agents/certs")]).into_response();
+        let router = Router::new()
+            .route("/realms/agents/.well-known/openid-configuration", get(async move || document))
+            .route("/realms/agents/certs", get(certs))
+            .route("/realms/agents/moved", get(moved))
+            .with_state(Arc::clone(&key_requests));
+        let shutdown = Shutdown::new();
+        let until = shutdown.cancelled();
+        shutdown.spawn("provider", async move {
+            axum::serve(listener, router).with_graceful_shutdown(until).await.expect("serves");
+        });
+        Self { issuer, keys, key_requests, shutdown }
+    }
+
+    fn authority(&self) -> Authority {
+        Authority::new(AuthorityConfig {
+            name: None,
+            issuer: self.issuer.clone(),
+            url: Url::parse(&self.issuer).expect("a URL"),
+            client_id: CLIENT.to_owned(),
+        })
+        .expect("an authority")
+    }
+
+    fn token(&self, keys: &Keys) -> RawToken {
+        let text = keys.sign("JWT", &claims(&self.issuer, "alice", "tickets:read", 100)).expect("signed");
+        RawToken::parse(text.to_string()).expect("short")
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+fn usual(issuer: &str) -> Value {
+    json!({ "issuer": issuer, "token_endpoint": format!("{issuer}/token"), "jwks_uri": format!("{issuer}/certs") })
+}
+
+#[tokio::test]
+async fn a_token_is_verified_with_keys_that_are_learned_once() {
+    let provider = Provider::start(usual).await;
+    let authority = provider.authority();
+    for _ in 0..3 {
+        let token = authority.verify(&provider.token(&provider.keys), at(1)).await.expect("verified");
+        assert_eq!(token.subject().as_str(), "alice");
+    }
+    assert_eq!(provider.key_requests.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn unknown_keys_are_refused_without_a_storm_at_the_provider() {
+    let provider = Provider::start(usual).await;
+    let authority = provider.authority();
+    let verifying = (0..50).map(|_| {
+        let (raw, authority) = (provider.token(&fresh()), &authority);
+        async move { authority.verify(&raw, at(1)).await.map(drop) }
+    });
+    for refused in futures_util::future::join_all(verifying).await {
+        assert_eq!(refused, Err(Refusal::Subject(TokenFault::KeyUnknown)));
+    }
+    assert_eq!(provider.key_requests.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_provider_that_speaks_for_another_issuer_or_origin_is_not_believed() {
+    let documents: [fn(&str) -> Value; 4] = [
+        |issuer| json!({"issuer": format!("{issuer}/"), "token_endpoint": format!("{issuer}/token"), "jwks_uri": format!("{issuer}/certs")}),
+        |issuer| json!({"issuer": issuer, "token_endpoint": "http://evil.example/token", "jwks_uri": format!("{issuer}/certs")}),
+        |issuer| json!({"issuer": issuer, "token_endpoint": format!("{issuer}/token"), "jwks_uri": "http://127.0.0.1:9/certs"}),
+        |issuer| json!({"issuer": issuer, "token_endpoint": format!("{issuer}/token"), "jwks_uri": format!("{issuer}/moved")}),
+    ];
+    for document in documents {
+        let provider = Provider::start(document).await;
+        let verified = provider.authority().verify(&provider.token(&provider.keys), at(1)).await;
+        assert_eq!(verified.err(), Some(Refusal::FaultProvider));
+        assert_eq!(provider.key_requests.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[test]
+fn with_several_authorities_a_subject_carries_the_name_and_loses_it_on_the_way_back() {
+    runtime::tls::install_provider();
+    let config = AuthorityConfig {
+        name: Some("corp".to_owned()),
+        issuer: "http://localhost/realms/agents".to_owned(),
+        url: Url::parse("http://localhost/realms/agents").expect("a URL"),
+        client_id: CLIENT.to_owned(),
+    };
+    let authority = Authority::new(config).expect("an authority");
+    let (keeper, _text) = keeper("alice", "a", 100);
+    let subject = authority.subject(keeper.proof()).expect("a subject");
+    assert_eq!(subject.as_str(), "corp:alice");
+    assert_eq!(authority.local_subject(&subject), Some("alice".parse().expect("a name")));
+    assert_eq!(authority.local_subject(&"corpo:alice".parse().expect("a name")), None);
+}

@@ -1,0 +1,157 @@
+//! What broker.yaml means. Every mistake is told, each with its key; a value here is right by its type.
+//! The only place of the broker that reads configuration, policy and key files.
+
+mod authorities;
+mod doors;
+mod edges;
+mod life;
+mod raw;
+mod wrapping_key;
+
+use std::path::PathBuf;
+
+use identity::{Registry, Reserved, TrustDomain, workload_id};
+use policies::Policies;
+use runtime::{admin::AdminListen, config::Problems};
+use url::Url;
+
+pub use self::raw::RawConfig;
+pub(crate) use self::{
+    authorities::AuthorityConfig,
+    doors::{Public, PublicTls},
+    edges::{Edge, Edges},
+    life::Life,
+};
+use crate::{names::TOKEN_PATH, seal::Sealer};
+
+/// The broker's configuration.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) issuer: String,
+    pub(crate) trust_domain: TrustDomain,
+    pub(crate) workload_api: String,
+    pub(crate) listen: String,
+    pub(crate) public: Public,
+    pub(crate) admin: AdminListen,
+    pub(crate) authorities: Vec<AuthorityConfig>,
+    pub(crate) store: PathBuf,
+    pub(crate) sealer: Sealer,
+    pub(crate) ledger: PathBuf,
+    pub(crate) policies: Policies,
+    pub(crate) edges: Edges,
+    pub(crate) registry: Registry,
+    pub(crate) reserved: Reserved,
+    pub(crate) life: Life,
+}
+
+impl Config {
+    /// Reads `raw` whole and tells every problem; `None` if there was one.
+    pub(crate) fn read(raw: RawConfig, problems: &mut Problems) -> Option<Self> {
+        check_issuer(&raw.issuer, problems);
+        let trust_domain = trust_domain(&raw.trust_domain, problems);
+        if !raw.workload_api.starts_with("unix:///") {
+            problems.at("workload_api", format!("`{}` is no `unix:///<absolute path>`", raw.workload_api));
+        }
+        doors::check_address("listen", &raw.listen, problems);
+        let public = Public::read(&raw.public, problems);
+        let admin = AdminListen::parse(&raw.admin.listen);
+        let admin = admin.map_err(|fault| problems.at("admin.listen", fault.to_string())).ok();
+        let authorities = authorities::read(&raw.authorities, problems);
+        let store = store(&raw.store, problems);
+        let sealer = wrapping_key::read(&raw.wrapping_key, problems);
+        let policies = policies(&raw, problems);
+        let edges = Edges::read(&raw.edges, trust_domain.as_ref(), problems);
+        let reserved = reserved(&raw.issuer, &authorities);
+        check_target_domains(&raw, trust_domain.as_ref(), problems);
+        let specs = raw.targets.into_iter().map(raw::RawTarget::into_spec).collect();
+        let registry = Registry::new(specs, &reserved).map_err(|found| {
+            for problem in found {
+                problems.at(&format!("targets[{}].{}", problem.index, problem.key), problem.message);
+            }
+        });
+        let life = Life::read(&raw.life, problems);
+        Some(Self {
+            issuer: raw.issuer,
+            trust_domain: trust_domain?,
+            workload_api: raw.workload_api,
+            listen: raw.listen,
+            public: public?,
+            admin: admin?,
+            authorities,
+            store: store?,
+            sealer: sealer?,
+            ledger: raw.ledger,
+            policies: policies?,
+            edges,
+            registry: registry.ok()?,
+            reserved,
+            life: life?,
+        })
+    }
+}
+
+/// RFC 8414 §2: https, no query, no fragment. Ours besides: no path, so that every endpoint has one place.
+fn check_issuer(issuer: &str, problems: &mut Problems) {
+    let fits = Url::parse(issuer).is_ok_and(|url| {
+        url.scheme() == "https"
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
+    if !fits || issuer.ends_with('/') {
+        problems.at("issuer", format!("`{issuer}` must be an https URL without path, query, fragment and final slash"));
+    }
+}
+
+fn trust_domain(text: &str, problems: &mut Problems) -> Option<TrustDomain> {
+    match TrustDomain::new(text) {
+        Ok(domain) if domain.as_str() == text => Some(domain),
+        Ok(_) | Err(_) => {
+            problems.at("trust_domain", format!("`{text}` is no trust domain in lower case, as in `corp.example`"));
+            None
+        }
+    }
+}
+
+fn store(text: &str, problems: &mut Problems) -> Option<PathBuf> {
+    let path = text.strip_prefix("sqlite://").map(PathBuf::from).filter(|path| path.is_absolute());
+    if path.is_none() {
+        problems.at("store", format!("`{text}` must be `sqlite:///<absolute path>`; no other store exists yet"));
+    }
+    path
+}
+
+fn policies(raw: &RawConfig, problems: &mut Problems) -> Option<Policies> {
+    Policies::load(&raw.policies)
+        .map_err(|found| {
+            for problem in found {
+                problems.at("policies", problem.to_string());
+            }
+        })
+        .ok()
+}
+
+/// Issuers, realms and token endpoints: a token for one of them would be a client assertion (`protocol.md` §6).
+fn reserved(issuer: &str, authorities: &[AuthorityConfig]) -> Reserved {
+    let own = [issuer.to_owned(), format!("{issuer}{TOKEN_PATH}")];
+    let theirs = authorities.iter().flat_map(AuthorityConfig::reserved);
+    let urls: Vec<String> = own.into_iter().chain(theirs).collect();
+    Reserved::new(urls.iter().map(String::as_str))
+}
+
+fn check_target_domains(raw: &RawConfig, trust_domain: Option<&TrustDomain>, problems: &mut Problems) {
+    for (index, target) in raw.targets.iter().enumerate() {
+        // A malformed ID is the registry's to tell.
+        if let (Ok(id), Some(domain)) = (workload_id(&target.workload), trust_domain)
+            && id.trust_domain() != domain
+        {
+            let message = format!("`{id}` is outside of the trust domain `{domain}`");
+            problems.at(&format!("targets[{index}].workload"), message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! broker.yaml as it is written. Says nothing about what is right; `config` does.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use identity::{McpSpec, RouteSpec, TargetSpec};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct RawConfig {
+    /// The broker's issuer URL: `https://`, without path. `iss` of every token it mints.
+    pub issuer: String,
+    /// The SPIFFE trust domain: `aud` of transaction tokens.
+    pub trust_domain: String,
+    /// Socket of the SPIFFE Workload API, as in `unix:///run/spire/agent.sock`.
+    pub workload_api: String,
+    /// Where `/token` and the watch stream listen, with mTLS.
+    #[serde(default = "default_listen")]
+    pub listen: String,
+    /// Where `/jwks` and the metadata are served without a client certificate.
+    #[serde(default)]
+    pub public: RawPublic,
+    /// Where `/live`, `/ready` and `/metrics` are served.
+    #[serde(default)]
+    pub admin: RawAdmin,
+    /// OpenID providers whose users may begin a transaction.
+    pub authorities: Vec<RawAuthority>,
+    /// `sqlite:///<absolute path>`: the file that holds grants, keepers and keys.
+    pub store: String,
+    /// File with the 32 bytes that encrypt what the store keeps; mode 0600, made by `countersign keys init`.
+    pub wrapping_key: PathBuf,
+    /// Folder of the record (`record.jsonl`).
+    pub ledger: PathBuf,
+    /// Folder with the Cedar policies.
+    pub policies: PathBuf,
+    /// Workloads where users may enter.
+    #[serde(default)]
+    pub edges: Vec<RawEdge>,
+    /// What may be called.
+    #[serde(default)]
+    pub targets: Vec<RawTarget>,
+    /// Longest lives.
+    #[serde(default)]
+    pub life: RawLife,
+}
+
+/// The door without client certificates.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct RawPublic {
+    /// `host:port`; without `tls` a loopback address.
+    #[serde(default = "default_public")]
+    pub listen: String,
+    /// Certificate and key.
+    #[serde(default)]
+    pub tls: Option<RawTls>,
+}
+
+/// PEM files of a door.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct RawTls {
+    /// Chain, leaf first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// The admin door.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct RawAdmin {
+    /// A loopback address or `unix:///<absolute path>`.
+    #[serde(default = "default_admin")]
+    pub listen: String,
+}
+
+/// An OpenID provider. `keycloak` is the only kind.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct RawAuthority {
+    /// Issuer URL of the realm; `https://`, or `http://` on loopback.
+    #[serde(default)]
+    pub keycloak: Option<String>,
+    /// The broker's client there; it authenticates with its JWT-SVID, there is no secret.
+    pub client_id: String,
+    /// Short unique name; needed where there are several, as it stands before every subject.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// A workload where users may enter.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct RawEdge {
+    /// Its SPIFFE ID.
+    pub workload: String,
+    /// Clients of the authority whose users may enter.
+    pub login_clients: Vec<String>,
+    /// Scopes that a transaction begun here may have.
+    pub scopes: Vec<String>,
+}
+
+/// A target.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct RawTarget {
+    /// Unique name, as policies say it.
+    pub name: String,
+    /// Canonical URI: audience of access tokens and perimeter of paths.
+    pub resource: String,
+    /// Hosts by which apps call it.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// SPIFFE ID of who must answer.
+    pub workload: String,
+    /// `host:port` of its mesh door.
+    pub connect: String,
+    /// Scopes that it may pass on; absent: it cannot call on for the user.
+    #[serde(default)]
+    pub passes_on: Option<Vec<String>>,
+    /// Headers that its app wants: subject, actors, scope, transaction.
+    #[serde(default)]
+    pub identity_headers: Vec<String>,
+    /// MCP operations and the scope that each needs.
+    #[serde(default)]
+    pub mcp: Option<RawMcp>,
+    /// HTTP routes and the scope that each needs.
+    #[serde(default)]
+    pub routes: Vec<RawRoute>,
+}
+
+/// Mapping of an MCP server.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub struct RawMcp {
+    /// Tool to scope.
+    #[serde(default)]
+    pub tools: BTreeMap<String, String>,
+    /// Resource URI to scope.
+    #[serde(default)]
+    pub resources: BTreeMap<String, String>,
+    /// Prompt to scope.
+    #[serde(default)]
+    pub prompts: BTreeMap<String, String>,
+}
+
+/// One HTTP route.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct RawRoute {
+    /// Methods in capital letters.
+    pub methods: Vec<String>,
+    /// Path below the resource, exact or ending in `/*`.
+    pub path: String,
+    /// The scope; absent where the call needs none.
+    #[serde(default)]
+    pub scope: String,
+}
+
+/// Longest lives: whole numbers with `s`, `m` or `h`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct RawLife {
+    /// Of a transaction, from its begin.
+    #[serde(default = "default_transaction")]
+    pub transaction: String,
+    /// Of one transaction token.
+    #[serde(default = "default_transaction_token")]
+    pub transaction_token: String,
+    /// Of one access token.
+    #[serde(default = "default_access_token")]
+    pub access_token: String,
+}
+
+impl Default for RawPublic {
+    fn default() -> Self {
+        Self { listen: default_public(), tls: None }
+    }
+}
+
+impl Default for RawAdmin {
+    fn default() -> Self {
+        Self { listen: default_admin() }
+    }
+}
+
+impl Default for RawLife {
+    fn default() -> Self {
+        Self {
+            transaction: default_transaction(),
+            transaction_token: default_transaction_token(),
+            access_token: default_access_token(),
+        }
+    }
+}
+
+impl RawTarget {
+    /// As the registry reads it.
+    pub(super) fn into_spec(self) -> TargetSpec {
+        let mcp = self.mcp.map(|mcp| McpSpec { tools: mcp.tools, resources: mcp.resources, prompts: mcp.prompts });
+        let routes = self.routes.into_iter();
+        TargetSpec {
+            name: self.name,
+            resource: self.resource,
+            hosts: self.hosts,
+            workload: self.workload,
+            connect: self.connect,
+            passes_on: self.passes_on.map(|scopes| scopes.join(" ")),
+            identity_headers: self.identity_headers,
+            mcp,
+            routes: routes
+                .map(|route| RouteSpec { methods: route.methods, path: route.path, scope: route.scope })
+                .collect(),
+        }
+    }
+}
+
+fn default_listen() -> String {
+    "0.0.0.0:8443".to_owned()
+}
+
+fn default_public() -> String {
+    "127.0.0.1:8080".to_owned()
+}
+
+fn default_admin() -> String {
+    "127.0.0.1:15020".to_owned()
+}
+
+fn default_transaction() -> String {
+    "30m".to_owned()
+}
+
+fn default_transaction_token() -> String {
+    "120s".to_owned()
+}
+
+fn default_access_token() -> String {
+    "60s".to_owned()
+}

@@ -1,0 +1,160 @@
+//! Every mistake in broker.yaml is told at once, with its key.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use runtime::config::load;
+
+use crate::App;
+
+/// A folder with everything that a good configuration names.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("broker-config-{name}-{}", std::process::id()));
+        fs::create_dir_all(folder.join("policies")).expect("a folder");
+        let rule = r#"@id("begin") permit (principal == Workload::"spiffe://corp.example/planner", action == Action::"begin", resource == TrustDomain::"corp.example");"#;
+        fs::write(folder.join("policies/begin.cedar"), rule).expect("written");
+        fs::write(folder.join("wrapping.key"), [7; 32]).expect("written");
+        let folder = Self(folder);
+        folder.protect(0o600);
+        folder
+    }
+
+    fn protect(&self, mode: u32) {
+        fs::set_permissions(self.0.join("wrapping.key"), fs::Permissions::from_mode(mode)).expect("set");
+    }
+
+    fn good(&self) -> String {
+        let folder = self.0.display();
+        format!(
+            "issuer: https://broker.agents.svc
+trust_domain: corp.example
+workload_api: unix:///run/agent.sock
+authorities:
+  - keycloak: https://keycloak.corp.example/realms/agents
+    client_id: txn-broker
+store: sqlite://{folder}/broker.db
+wrapping_key: {folder}/wrapping.key
+ledger: {folder}/ledger
+policies: {folder}/policies
+edges:
+  - workload: spiffe://corp.example/planner
+    login_clients: [console]
+    scopes: [tickets:read, tickets:write]
+targets:
+  - name: tickets
+    resource: https://tickets.tools.svc/mcp
+    hosts: [tickets.tool]
+    workload: spiffe://corp.example/tickets
+    connect: tickets.tools.svc:8443
+    identity_headers: [subject]
+    mcp: {{ tools: {{ list_tickets: tickets:read }} }}
+"
+        )
+    }
+
+    /// What is told about the good configuration with `from` replaced.
+    fn complaint(&self, from: &str, to: &str) -> String {
+        let text = self.good();
+        assert!(text.contains(from), "{from}");
+        read(&text.replace(from, to)).expect_err("a problem")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+fn read(text: &str) -> Result<super::Config, String> {
+    let loaded = load::<App>("broker.yaml".as_ref(), text, []).map_err(|report| report.to_string())?;
+    Ok(loaded.config)
+}
+
+#[test]
+fn a_short_file_is_enough() {
+    let config = read(&Folder::new("good").good()).expect("no problem");
+    assert_eq!(config.listen, "0.0.0.0:8443");
+    assert_eq!(config.life.access_token.as_secs(), 60);
+    assert_eq!(config.registry.iter().count(), 1);
+}
+
+#[test]
+fn each_mistake_is_told_with_its_key() {
+    let folder = Folder::new("mistakes");
+    for (from, to, key, word) in [
+        ("issuer: https://broker.agents.svc", "issuer: http://broker.agents.svc", "issuer", "https"),
+        ("issuer: https://broker.agents.svc", "issuer: https://broker.agents.svc/", "issuer", "slash"),
+        ("trust_domain: corp.example", "trust_domain: Corp.Example", "trust_domain", "lower case"),
+        ("unix:///run/agent.sock", "tcp://127.0.0.1:1", "workload_api", "unix"),
+        (
+            "  - keycloak: https://keycloak.corp.example/realms/agents\n    client_id",
+            "  - client_id",
+            "authorities[0].keycloak",
+            "only kind",
+        ),
+        (
+            "https://keycloak.corp.example/realms/agents",
+            "http://keycloak.corp.example/realms/agents",
+            "authorities[0].keycloak",
+            "loopback only",
+        ),
+        ("sqlite://", "postgres://", "store", "sqlite"),
+        ("wrapping.key", "nothing.key", "wrapping_key", "countersign keys init"),
+        ("/policies", "/nowhere", "policies", "nowhere"),
+        ("[console]", "[]", "edges[0].login_clients", "clients"),
+        ("[tickets:read, tickets:write]", "[]", "edges[0].scopes", "scope"),
+        ("[tickets:read, tickets:write]", "['a\"b']", "edges[0].scopes", "character"),
+        ("spiffe://corp.example/planner", "spiffe://other.example/planner", "edges[0].workload", "outside"),
+        ("spiffe://corp.example/tickets", "spiffe://other.example/tickets", "targets[0].workload", "outside"),
+        (
+            "https://tickets.tools.svc/mcp",
+            "https://broker.agents.svc/token",
+            "targets[0].resource",
+            "target.reserved_audience",
+        ),
+        (
+            "https://tickets.tools.svc/mcp",
+            "HTTPS://Broker.Agents.Svc.:443/%74oken/",
+            "targets[0].resource",
+            "target.reserved_audience",
+        ),
+        (
+            "https://tickets.tools.svc/mcp",
+            "https://keycloak.corp.example/realms/agents",
+            "targets[0].resource",
+            "target.reserved_audience",
+        ),
+        ("connect: tickets.tools.svc:8443", "connect: tickets", "targets[0].connect", "host:port"),
+        ("ledger:", "life: { access_token: 5m }\nledger:", "life.access_token", "1s to 60s"),
+        ("ledger:", "public: { listen: '0.0.0.0:8080' }\nledger:", "public.listen", "public.tls"),
+        ("ledger:", "admin: { listen: '0.0.0.0:1' }\nledger:", "admin.listen", "loopback"),
+        ("trust_domain:", "trust_domian: x\ntrust_domain:", "trust_domian", "trust_domain"),
+    ] {
+        let told = folder.complaint(from, to);
+        assert!(told.contains(key) && told.contains(word), "{from} -> {to}: {told}");
+    }
+}
+
+#[test]
+fn several_mistakes_are_told_at_once() {
+    let folder = Folder::new("several");
+    let text = folder.good().replace("https://broker.agents.svc", "nonsense").replace("[console]", "[]");
+    let told = read(&text).expect_err("problems");
+    assert!(told.contains("issuer") && told.contains("login_clients"), "{told}");
+}
+
+#[test]
+fn a_wrapping_key_that_others_can_read_or_of_another_length_is_refused() {
+    let folder = Folder::new("key");
+    folder.protect(0o640);
+    assert!(read(&folder.good()).expect_err("a problem").contains("chmod 600"));
+    folder.protect(0o600);
+    for length in [0, 31, 33, 64] {
+        fs::write(folder.0.join("wrapping.key"), vec![7; length]).expect("written");
+        let told = read(&folder.good()).expect_err("a problem");
+        assert!(told.contains("exactly 32 bytes") && told.contains("countersign keys init"), "{told}");
+    }
+}

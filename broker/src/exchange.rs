@@ -1,0 +1,101 @@
+//! The exchange, on one screen: subject, actor, grant, store, record, mint. Every branch is here; the steps are leaves
+//! that never call each other. Any step may refuse, and then nothing is issued.
+
+mod actor;
+mod standing;
+mod subject;
+
+use identity::{DecisionRecord, Entry, Kind, Refusal, SpiffeId, UnixTime};
+
+pub(crate) use self::actor::Actor;
+use crate::{
+    grant::{self, Begin, Call, Case, Issued, Renew, mint},
+    parties::Parties,
+    request::{Request, Wish},
+};
+
+/// Gives `requester` what it wishes, or refuses. Dropped half-way, `record` says `aborted` and nothing was issued.
+///
+/// # Errors
+/// The refusal; nothing was issued.
+pub(crate) async fn exchange(
+    parties: &Parties,
+    requester: &SpiffeId,
+    request: Request,
+    record: &mut DecisionRecord,
+    now: UnixTime,
+) -> Result<Issued, Refusal> {
+    record.note(|entry| wished(entry, &request.wish, parties));
+    if let Some(token) = &request.actor_token {
+        actor::confirm(parties, requester, token, now).await?;
+    }
+    let grant = match &request.wish {
+        Wish::Begin { user: token, scopes } => {
+            let user = subject::user(parties, requester, token, scopes, now).await?;
+            record.note(|entry| {
+                entry.subject = Some(user.subject.clone());
+                entry.shown = Some(user.token.scopes().clone());
+            });
+            let keeper = user.authority.exchange(&parties.workload, token, user.claim(scopes), now).await?;
+            let begin = Begin {
+                person: user.person(&keeper),
+                actor: Actor::entering(requester),
+                keeper: keeper.proof(),
+                signed_in: user.token.lifetime(),
+                edge_scopes: &user.edge.scopes,
+                trust_domain: &parties.issuer.trust_domain,
+                scopes,
+            };
+            let grant = grant::decide(&parties.policies, Case::Begin(begin), &parties.life, now)?;
+            parties.store.begin(&grant, requester, &keeper, now).await?;
+            grant
+        }
+        Wish::Call { transaction, target, scopes } => {
+            let held = subject::transaction(parties, transaction, now)?;
+            record.note(|entry| known(entry, &held));
+            let actor = Actor::calling(&held, requester)?;
+            let standing = standing::of(parties, &held, now).await?;
+            let (person, ends) = (standing.person(), standing.ends());
+            let call = Call { person, actor, held: &held, target, scopes, ends };
+            let grant = grant::decide(&parties.policies, Case::Call(call), &parties.life, now)?;
+            standing.confirmed(parties, grant.needs_living_session(), now).await?;
+            grant
+        }
+        Wish::Renew { transaction, scopes } => {
+            let held = subject::transaction(parties, transaction, now)?;
+            record.note(|entry| known(entry, &held));
+            let actor = Actor::renewing(&held, requester)?;
+            let standing = standing::of(parties, &held, now).await?;
+            let (person, ends) = (standing.person(), standing.ends());
+            let targets: Vec<_> = parties.registry.iter().map(AsRef::as_ref).collect();
+            let trust_domain = &parties.issuer.trust_domain;
+            let scopes = scopes.as_ref();
+            let renew = Renew { person, actor, held: &held, targets: &targets, trust_domain, scopes, ends };
+            let grant = grant::decide(&parties.policies, Case::Renew(renew), &parties.life, now)?;
+            standing.confirmed(parties, grant.needs_living_session(), now).await?;
+            grant
+        }
+    };
+    record.note(|entry| grant.describe(entry));
+    parties.recorder.granted(record.entry()).await?;
+    mint(grant, &parties.issuer, now)
+}
+
+/// What a refusal's record can say before anything is verified.
+fn wished(entry: &mut Entry, wish: &Wish, parties: &Parties) {
+    let (kind, target) = match wish {
+        Wish::Begin { .. } => (Kind::Begin, parties.issuer.trust_domain.as_str()),
+        Wish::Call { target, .. } => (Kind::Exchange, target.name()),
+        Wish::Renew { .. } => (Kind::Renew, parties.issuer.trust_domain.as_str()),
+    };
+    entry.kind = Some(kind);
+    entry.target = Some(target.to_owned());
+}
+
+/// What it can say of a transaction token that was verified.
+fn known(entry: &mut Entry, held: &identity::TxnToken) {
+    entry.transaction = Some(held.transaction().clone());
+    entry.subject = Some(held.subject().clone());
+    entry.chain = Some(held.chain().clone());
+    entry.shown = Some(held.scopes().clone());
+}

@@ -1,0 +1,110 @@
+//! Who acts: the workload at the other end of the mTLS connection, and nobody else. Whatever a caller writes about
+//! actors is at most compared with it.
+
+use identity::{ActorChain, RawToken, Refusal, SpiffeId, SvidRule, TxnToken, UnixTime, verify};
+
+use crate::parties::Parties;
+
+/// The actors of a grant, current first. Made here alone, so no chain exists whose use was not checked.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    chain: ActorChain,
+}
+
+impl Actor {
+    /// The first of a transaction.
+    pub(super) fn entering(requester: &SpiffeId) -> Self {
+        Self { chain: ActorChain::of(requester.clone()) }
+    }
+
+    /// `requester` calls with `held`: on its own token the same hop, as a callee the next one (N62–N64, N104).
+    pub(super) fn calling(held: &TxnToken, requester: &SpiffeId) -> Result<Self, Refusal> {
+        check_holder(held, requester)?;
+        let chain = match held.callee() {
+            Some(_) => held.chain().clone().then(requester.clone())?,
+            None => held.chain().clone(),
+        };
+        Ok(Self { chain })
+    }
+
+    /// `requester` renews `held`: the chain stays.
+    pub(super) fn renewing(held: &TxnToken, requester: &SpiffeId) -> Result<Self, Refusal> {
+        check_holder(held, requester)?;
+        Ok(Self { chain: held.chain().clone() })
+    }
+
+    /// The chain, for the `act` claim.
+    pub(crate) fn into_chain(self) -> ActorChain {
+        self.chain
+    }
+}
+
+/// `callee` where present, else `req_wl` (`protocol.md` §3). On an owner's token the owner must be who acts, too.
+fn check_holder(held: &TxnToken, requester: &SpiffeId) -> Result<(), Refusal> {
+    let acts = held.callee().is_some() || held.chain().current() == requester;
+    if held.usable_by() == requester && acts { Ok(()) } else { Err(Refusal::ChainNotCallee) }
+}
+
+/// An actor token is no second identity: it must prove the one that the certificate proved (N61).
+pub(super) async fn confirm(
+    parties: &Parties,
+    requester: &SpiffeId,
+    raw: &RawToken,
+    now: UnixTime,
+) -> Result<(), Refusal> {
+    let keys = parties.workload.jwt_keys().await.map_err(|fault| {
+        tracing::warn!(%fault, "no keys to verify an actor token with");
+        Refusal::FaultIdentity
+    })?;
+    let rule = SvidRule { audience: &parties.issuer.url, trust_domain: &parties.issuer.trust_domain };
+    let actor = verify(raw, &keys, &rule, now).map_err(Refusal::Actor)?;
+    if actor.id() == requester { Ok(()) } else { Err(Refusal::ActorMismatch) }
+}
+
+#[cfg(test)]
+impl Actor {
+    /// For tests of later steps.
+    pub(crate) fn of(chain: ActorChain) -> Self {
+        Self { chain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use identity::workload_id;
+
+    use super::*;
+    use crate::grant::tests::owned_and_handed;
+
+    fn id(name: &str) -> SpiffeId {
+        workload_id(&format!("spiffe://corp.example/{name}")).expect("an id")
+    }
+
+    #[test]
+    fn an_owner_acts_on_its_own_token_and_the_chain_stays() {
+        let (owned, _handed) = owned_and_handed(ActorChain::of(id("planner")));
+        let chain = Actor::calling(&owned, &id("planner")).expect("the owner").into_chain();
+        assert_eq!(chain, ActorChain::of(id("planner")));
+        for other in ["researcher", "tickets"] {
+            assert_eq!(Actor::calling(&owned, &id(other)).err(), Some(Refusal::ChainNotCallee), "{other}");
+            assert_eq!(Actor::renewing(&owned, &id(other)).err(), Some(Refusal::ChainNotCallee), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_callee_acts_as_the_next_of_the_chain_and_the_sender_no_more() {
+        let (_owned, handed) = owned_and_handed(ActorChain::of(id("planner")));
+        let chain = Actor::calling(&handed, &id("researcher")).expect("the callee").into_chain();
+        assert_eq!(chain, ActorChain::of(id("planner")).then(id("researcher")).expect("grows"));
+        assert_eq!(Actor::calling(&handed, &id("planner")).err(), Some(Refusal::ChainNotCallee));
+        let renewed = Actor::renewing(&handed, &id("researcher")).expect("the callee").into_chain();
+        assert_eq!(&renewed, handed.chain());
+    }
+
+    #[test]
+    fn who_acts_in_the_chain_already_cannot_act_again() {
+        let twice = ActorChain::of(id("researcher")).then(id("planner")).expect("grows");
+        let (_owned, handed) = owned_and_handed(twice);
+        assert_eq!(Actor::calling(&handed, &id("researcher")).err(), Some(Refusal::ChainLoop));
+    }
+}

@@ -1,0 +1,329 @@
+//! The grant: what policy allowed, exactly once, and the one way from there to tokens.
+//! Whatever is asked, a grant never holds more scope, a longer life, another subject or a shorter chain than what the
+//! requester showed. There is no grant without the id of the rule that allowed it.
+
+mod case;
+mod mint;
+mod plan;
+
+use std::time::Duration;
+
+use identity::{
+    ActorChain, Entry, Kind, Lifetime, Mapping, Refusal, Scopes, SpiffeId, Subject, Target, TransactionId, UnixTime,
+};
+use policies::{Action, Decision, Denial, Permitted, Policies, Question};
+
+pub(crate) use self::case::{Begin, Call, Case, Person, Renew};
+pub use self::mint::{Issued, IssuedKind, Issuer, mint};
+use self::plan::{AccessPlan, Planned, TxnPlan, token_id, transaction_id};
+use crate::config::Life;
+
+/// Longest work after the user's own token ended (`protocol.md` §5); longer work is a task.
+const LONG_WORK_MAX: Duration = Duration::from_hours(1);
+
+/// What one decision of policy allows. Made by `decide` alone, used up by [`mint`].
+///
+/// ```
+/// fn rules(grant: &broker::grant::Grant) -> &[String] { grant.rules() }
+/// ```
+/// Nobody else can build one:
+/// ```compile_fail,E0451
+/// fn forged(transaction: identity::TransactionId) -> broker::grant::Grant {
+///     broker::grant::Grant { transaction, ..todo!() }
+/// }
+/// ```
+/// It has no copy:
+/// ```compile_fail,E0599
+/// fn copied(grant: broker::grant::Grant) -> (broker::grant::Grant, broker::grant::Grant) { (grant.clone(), grant) }
+/// ```
+/// It gives tokens once:
+/// ```
+/// # use {broker::grant::{Grant, Issuer, mint}, identity::UnixTime};
+/// fn minted(grant: Grant, issuer: &Issuer, now: UnixTime) { mint(grant, issuer, now).ok(); }
+/// ```
+/// and no second time:
+/// ```compile_fail,E0382
+/// # use {broker::grant::{Grant, Issuer, mint}, identity::UnixTime};
+/// fn minted(grant: Grant, issuer: &Issuer, now: UnixTime) { mint(grant, issuer, now).ok(); mint(grant, issuer, now).ok(); }
+/// ```
+#[derive(Debug)]
+pub struct Grant {
+    kind: Kind,
+    transaction: TransactionId,
+    subject: Subject,
+    chain: ActorChain,
+    /// The target's name, or the trust domain.
+    target: String,
+    planned: Planned,
+    ends: Ends,
+    permitted: Permitted,
+}
+
+/// When the transaction ends: by itself, and at the latest with a living session at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) not_after: Lifetime,
+    pub(crate) long_not_after: Lifetime,
+}
+
+impl Grant {
+    /// The ids of the Cedar rules that allowed it.
+    #[must_use]
+    pub fn rules(&self) -> &[String] {
+        self.permitted.rules()
+    }
+
+    /// The transaction that it belongs to.
+    #[must_use]
+    pub const fn transaction(&self) -> &TransactionId {
+        &self.transaction
+    }
+
+    /// For whom.
+    pub(crate) const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// What it allows.
+    pub(crate) const fn scopes(&self) -> &Scopes {
+        self.planned.scopes()
+    }
+
+    /// When the transaction ends.
+    pub(crate) const fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// Whether the rule wants the provider's word that the session lives, at this very decision.
+    pub(crate) fn needs_living_session(&self) -> bool {
+        self.permitted.terms().strict
+    }
+
+    /// Notes in the record what will be issued.
+    pub(crate) fn describe(&self, entry: &mut Entry) {
+        entry.kind = Some(self.kind);
+        entry.transaction = Some(self.transaction.clone());
+        entry.subject = Some(self.subject.clone());
+        entry.chain = Some(self.chain.clone());
+        entry.target = Some(self.target.clone());
+        entry.scopes = Some(self.scopes().clone());
+        entry.passed_on = self.planned.passed_on().cloned();
+        entry.tokens = self.planned.ids();
+        entry.not_after = Some(self.planned.not_after());
+        entry.rules = self.rules().to_vec();
+    }
+}
+
+/// Asks policy, and turns its yes into a grant that is no wider than what the requester showed.
+///
+/// # Errors
+/// `scope.*`, `policy.*`, `subject.transaction_ended`; `fault.store` without randomness for an id.
+pub(crate) fn decide(policies: &Policies, case: Case<'_>, life: &Life, now: UnixTime) -> Result<Grant, Refusal> {
+    match case {
+        Case::Begin(begin) => decide_begin(policies, begin, life, now),
+        Case::Call(call) => decide_call(policies, call, life, now),
+        Case::Renew(renew) => decide_renew(policies, renew, life, now),
+    }
+}
+
+fn decide_begin(policies: &Policies, case: Begin<'_>, life: &Life, now: UnixTime) -> Result<Grant, Refusal> {
+    within_held(case.scopes, case.keeper.scopes())?;
+    within_known(case.scopes, case.edge_scopes)?;
+    let chain = case.actor.into_chain();
+    let none = Scopes::none();
+    let question = Question {
+        requester: chain.current(),
+        action: Action::Begin { trust_domain: case.trust_domain },
+        subject: case.person.subject,
+        groups: case.person.groups,
+        roles: case.person.roles,
+        actors: &chain,
+        scopes: case.scopes,
+        passes_on: &none,
+    };
+    let permitted = permit(policies, &question, case.scopes)?;
+    let terms = permitted.terms();
+    let longest = terms.max_life.map_or(life.transaction, |max| max.min(life.transaction));
+    let not_after = case.signed_in.min(until(now, longest));
+    let long = terms.long_work.map(|long| until(now, long.min(LONG_WORK_MAX)));
+    let long_not_after = long.filter(|long| long.not_after() > not_after.not_after()).unwrap_or(not_after);
+    let plan = TxnPlan {
+        id: token_id()?,
+        scopes: case.scopes.clone(),
+        requester: chain.current().clone(),
+        callee: None,
+        lifetime: alive(until(now, life.transaction_token).min(not_after), now)?,
+    };
+    Ok(Grant {
+        kind: Kind::Begin,
+        transaction: transaction_id()?,
+        subject: case.person.subject.clone(),
+        chain,
+        target: case.trust_domain.to_string(),
+        planned: Planned::Transaction(plan),
+        ends: Ends { not_after, long_not_after },
+        permitted,
+    })
+}
+
+fn decide_call(policies: &Policies, case: Call<'_>, life: &Life, now: UnixTime) -> Result<Grant, Refusal> {
+    let (held, target) = (case.held, case.target);
+    within_known(case.scopes, target.scopes())?;
+    within_held(case.scopes, held.scopes())?;
+    let chain = case.actor.into_chain();
+    let passed = target.passes_on().map(|passes_on| held.scopes().intersect(passes_on));
+    let none = Scopes::none();
+    let question = Question {
+        requester: chain.current(),
+        action: Action::Exchange { target: target.name() },
+        subject: case.person.subject,
+        groups: case.person.groups,
+        roles: case.person.roles,
+        actors: &chain,
+        scopes: case.scopes,
+        passes_on: passed.as_ref().unwrap_or(&none),
+    };
+    let candidates = target.scopes().intersect(held.scopes());
+    let permitted = permit(policies, &question, &candidates)?;
+    let lists = matches!(target.mapping(), Mapping::Mcp(_)) && case.scopes.is_empty();
+    let bound = |lives: Duration| {
+        let terms = permitted.terms().max_life.map_or(lives, |max| max.min(lives));
+        alive(until(now, terms).min(case.ends), now)
+    };
+    let handed = match passed {
+        Some(ref scopes) => Some(TxnPlan {
+            id: token_id()?,
+            scopes: scopes.clone(),
+            requester: chain.current().clone(),
+            callee: Some(target.workload().clone()),
+            lifetime: bound(life.transaction_token)?,
+        }),
+        None => None,
+    };
+    let access = AccessPlan {
+        id: token_id()?,
+        audience: target.audience().clone(),
+        client: chain.current().clone(),
+        scopes: case.scopes.clone(),
+        may_ask: lists.then(|| policies.may_ask(&question, &candidates).scopes),
+        lifetime: bound(life.access_token)?,
+    };
+    Ok(Grant {
+        kind: Kind::Exchange,
+        transaction: held.transaction().clone(),
+        subject: held.subject().clone(),
+        chain,
+        target: target.name().to_owned(),
+        planned: Planned::Access { access, handed },
+        ends: Ends { not_after: case.ends, long_not_after: case.ends },
+        permitted,
+    })
+}
+
+/// A renewal is the same authority a little longer, so policy is asked again what it was asked when it was given: a rule
+/// that is gone renews nothing.
+fn decide_renew(policies: &Policies, case: Renew<'_>, life: &Life, now: UnixTime) -> Result<Grant, Refusal> {
+    let held = case.held;
+    let scopes = match case.scopes {
+        Some(scopes) => scopes.clone(),
+        // Only a token without scope can be renewed without naming one (N34).
+        None if held.scopes().is_empty() => Scopes::none(),
+        None => return Err(Refusal::RequestMissingParameter),
+    };
+    within_held(&scopes, held.scopes())?;
+    let permitted = match held.callee() {
+        None => {
+            let action = Action::Begin { trust_domain: case.trust_domain };
+            permit(policies, &asked_by(held.requester(), action, &case, &scopes, &Scopes::none()), &scopes)?
+        }
+        Some(callee) => renew_for_callee(policies, &case, callee, &scopes)?,
+    };
+    let lives = permitted.terms().max_life.map_or(life.transaction_token, |max| max.min(life.transaction_token));
+    let plan = TxnPlan {
+        id: token_id()?,
+        scopes,
+        requester: held.requester().clone(),
+        callee: held.callee().cloned(),
+        lifetime: alive(until(now, lives).min(case.ends), now)?,
+    };
+    Ok(Grant {
+        kind: Kind::Renew,
+        transaction: held.transaction().clone(),
+        subject: held.subject().clone(),
+        chain: case.actor.into_chain(),
+        target: case.trust_domain.to_string(),
+        planned: Planned::Transaction(plan),
+        ends: Ends { not_after: case.ends, long_not_after: case.ends },
+        permitted,
+    })
+}
+
+/// The callee's token was handed on with a call to one of its targets, for a scope that the token no longer tells: the
+/// call must still be allowed for all of its scopes, for none, or for a single one.
+fn renew_for_callee(
+    policies: &Policies,
+    case: &Renew<'_>,
+    callee: &SpiffeId,
+    scopes: &Scopes,
+) -> Result<Permitted, Refusal> {
+    let passing = |target: &&&Target| target.workload() == callee && target.passes_on().is_some();
+    for target in case.targets.iter().filter(passing) {
+        let known = target.scopes().intersect(case.held.scopes());
+        for asked in [known.clone(), Scopes::none()].into_iter().chain(known.singles()) {
+            let action = Action::Exchange { target: target.name() };
+            let question = asked_by(case.held.requester(), action, case, &asked, scopes);
+            if let Decision::Permitted(permitted) = policies.decide(&question) {
+                return Ok(permitted);
+            }
+        }
+    }
+    Err(Refusal::PolicyNoRule)
+}
+
+fn asked_by<'a>(
+    requester: &'a SpiffeId,
+    action: Action<'a>,
+    case: &'a Renew<'_>,
+    scopes: &'a Scopes,
+    passes_on: &'a Scopes,
+) -> Question<'a> {
+    let Person { subject, groups, roles } = case.person;
+    Question { requester, action, subject, groups, roles, actors: case.held.chain(), scopes, passes_on }
+}
+
+/// One routine tells `scope.not_permitted` from `policy.no_rule` (`protocol.md` §4): whether the same requester may do
+/// it with less.
+fn permit(policies: &Policies, question: &Question<'_>, candidates: &Scopes) -> Result<Permitted, Refusal> {
+    let otherwise = match policies.decide(question) {
+        Decision::Permitted(permitted) => return Ok(permitted),
+        Decision::Denied(Denial::Error(cause)) => {
+            tracing::error!(cause, "a policy could not be evaluated, so the request is refused");
+            return Err(Refusal::PolicyError);
+        }
+        Decision::Denied(Denial::NoRule) => Refusal::PolicyNoRule,
+        Decision::Denied(Denial::Forbidden(rule)) => Refusal::PolicyForbidden(rule),
+    };
+    let less = policies.may_ask(question, candidates);
+    Err(if less.anything { Refusal::ScopeNotPermitted } else { otherwise })
+}
+
+/// Asking what is not known there is refused whole; nothing is trimmed (N36, N37).
+fn within_known(asked: &Scopes, known: &Scopes) -> Result<(), Refusal> {
+    if asked.is_subset(known) { Ok(()) } else { Err(Refusal::ScopeBeyondTarget) }
+}
+
+/// So is asking more than is held (N36, N65).
+fn within_held(asked: &Scopes, held: &Scopes) -> Result<(), Refusal> {
+    if asked.is_subset(held) { Ok(()) } else { Err(Refusal::ScopeBeyondSubject) }
+}
+
+fn until(now: UnixTime, lives: Duration) -> Lifetime {
+    Lifetime::until(now.plus(lives))
+}
+
+fn alive(lifetime: Lifetime, now: UnixTime) -> Result<Lifetime, Refusal> {
+    if lifetime.expired(now) { Err(Refusal::SubjectTransactionEnded) } else { Ok(lifetime) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,26 @@
+//! RFC 8693, the heart of Countersign: turns a user's authority into the smallest token that the next call needs.
+//!
+//! The parties: [`authorities`](authority) say who the user is, `policies` who may, the registry of `identity` what
+//! exists, the `store` what was begun, the `keys` sign, the `record` proves it. The steps between them stand in
+//! `exchange`, on one screen: subject, actor, grant, store, record, mint.
+//!
+//! Nothing here issues a token without a [`grant::Grant`], which names the rule that allowed it, and none before the
+//! grant's record is durable. No token, key or user's name is ever logged.
+
+mod app;
+mod authority;
+mod config;
+mod exchange;
+pub mod grant;
+mod http;
+pub mod keys;
+mod names;
+mod parties;
+mod record;
+mod request;
+mod seal;
+mod store;
+mod watch;
+
+pub use app::App;
+pub use config::{Config, RawConfig};

@@ -1,0 +1,5 @@
+//! The process of the broker: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    runtime::process::main::<broker::App>()
+}

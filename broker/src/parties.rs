@@ -1,0 +1,39 @@
+//! Everyone whom an exchange talks to. Shared by all requests; nothing here changes after the start but behind its own
+//! type's door.
+
+use identity::{Registry, Reserved};
+use policies::Policies;
+use runtime::workload::Workload;
+
+use crate::{
+    authority::Authorities,
+    config::{Edges, Life},
+    grant::Issuer,
+    record::Recorder,
+    store::Store,
+};
+
+/// The parties of the token exchange.
+#[derive(Debug)]
+pub(crate) struct Parties {
+    /// Who signs, and for which trust domain.
+    pub(crate) issuer: Issuer,
+    /// Who the user is.
+    pub(crate) authorities: Authorities,
+    /// Where users may enter.
+    pub(crate) edges: Edges,
+    /// What exists.
+    pub(crate) registry: Registry,
+    /// What no target may be.
+    pub(crate) reserved: Reserved,
+    /// Who may.
+    pub(crate) policies: Policies,
+    /// What was begun.
+    pub(crate) store: Store,
+    /// What was given.
+    pub(crate) recorder: Recorder,
+    /// Who we are.
+    pub(crate) workload: Workload,
+    /// How long at most.
+    pub(crate) life: Life,
+}

@@ -1,0 +1,168 @@
+//! What was given, and what was refused: one line each in `record.jsonl`. A grant's line is on disk before its tokens
+//! exist; no line, no token (`protocol.md` §9). Metric, log line and record line are three views of one entry.
+//! No line holds a token, or a subject other than as a keyed hash.
+
+mod file;
+mod line;
+mod merge;
+mod writer;
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use identity::{DecisionRecord, Entry, Kind, Outcome, Refusal, SpiffeId, UnixTime};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
+use runtime::process::Process;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use self::{
+    file::RecordFile,
+    line::{Event, Liner},
+    merge::Key,
+    writer::Writer,
+};
+use crate::seal::Sealer;
+
+/// Lines that may wait for the disk; more requests are refused as a fault (`security.md` §4).
+const QUEUE_MAX: usize = 4096;
+/// Longest wait until a grant's line is on disk.
+const DURABLE_MAX: Duration = Duration::from_secs(2);
+
+/// Writes the record. Clones write to the same file.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorder {
+    jobs: mpsc::Sender<Job>,
+    liner: Arc<Liner>,
+    measures: Measures,
+}
+
+/// What the writer is given.
+#[derive(Debug)]
+enum Job {
+    /// To be on disk before anybody goes on.
+    Durable { line: String, written: oneshot::Sender<bool> },
+    /// To be written soon.
+    Soon { line: String },
+    /// To be written soon, or counted where there are too many like it.
+    Refused { key: Key, line: String },
+}
+
+#[derive(Clone, Debug, Default)]
+struct Measures {
+    decisions: Family<DecisionLabels, Counter>,
+    lost: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    kind: &'static str,
+    outcome: &'static str,
+    code: String,
+}
+
+impl Recorder {
+    /// Opens `record.jsonl` in `folder` and starts the writer.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or another process writes to the file.
+    pub(crate) fn open(folder: &Path, sealer: Sealer, policy_digest: &str, process: &Process) -> io::Result<Self> {
+        Ok(Self::start(RecordFile::open(folder)?, sealer, policy_digest, process))
+    }
+
+    fn start(file: RecordFile, sealer: Sealer, policy_digest: &str, process: &Process) -> Self {
+        let measures = Measures::default();
+        let telemetry = &process.telemetry;
+        telemetry.register("decisions", "Decisions of the broker", measures.decisions.clone());
+        telemetry.register(
+            "record_lost",
+            "Refusals that were not recorded because the queue was full",
+            measures.lost.clone(),
+        );
+        let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
+        let liner = Arc::new(Liner::new(sealer, policy_digest));
+        let writer = Writer::new(file, Arc::clone(&liner), telemetry.ready_flag("record"));
+        process.shutdown.spawn("record", writer.run(waiting));
+        Self { jobs, liner, measures }
+    }
+
+    /// Opens the record of one request. Whatever ends it, an entry comes out of it exactly once.
+    pub(crate) fn decision(&self, at: UnixTime, requester: SpiffeId, request_id: String) -> DecisionRecord {
+        let recorder = self.clone();
+        DecisionRecord::open(at, requester, move |entry| recorder.decided(&entry, &request_id))
+    }
+
+    /// Writes that what `entry` describes was given, and returns when that is on disk. Dropped half-way, it may be written
+    /// though nothing was issued; the entry's end then says so.
+    ///
+    /// # Errors
+    /// [`Refusal::FaultRecord`]: nothing may be issued.
+    pub(crate) async fn granted(&self, entry: Option<&Entry>) -> Result<(), Refusal> {
+        let line = entry.map(|entry| self.liner.line(entry, Event::Granted)).ok_or(Refusal::FaultRecord)?;
+        let (written, done) = oneshot::channel();
+        let durable = async {
+            self.jobs.send(Job::Durable { line, written }).await.ok()?;
+            done.await.ok()
+        };
+        match timeout(DURABLE_MAX, durable).await {
+            Ok(Some(true)) => Ok(()),
+            Ok(Some(false) | None) | Err(_) => Err(Refusal::FaultRecord),
+        }
+    }
+
+    /// The three views of an entry that has ended. A grant's line is written already.
+    fn decided(&self, entry: &Entry, request_id: &str) {
+        let kind = kind(entry.kind);
+        let (outcome, code) = match &entry.outcome {
+            Outcome::Granted => ("granted", String::new()),
+            Outcome::Refused(code) => ("refused", code.clone()),
+            Outcome::Aborted => ("aborted", String::new()),
+        };
+        self.measures.decisions.get_or_create(&DecisionLabels { kind, outcome, code: code.clone() }).inc();
+        tracing::info!(
+            kind,
+            outcome,
+            code,
+            request_id,
+            requester = %entry.requester,
+            txn = entry.transaction.as_ref().map(tracing::field::display),
+            target_name = entry.target.as_deref(),
+            scope = entry.scopes.as_ref().map(tracing::field::display),
+            rules = entry.rules.join(" "),
+            "decision"
+        );
+        let job = match &entry.outcome {
+            Outcome::Granted => return,
+            // Recorded as given, and then not issued.
+            Outcome::Refused(_) | Outcome::Aborted if !entry.tokens.is_empty() => {
+                Job::Soon { line: self.liner.line(entry, Event::Void) }
+            }
+            Outcome::Refused(code) => {
+                Job::Refused { key: Key::of(entry, code), line: self.liner.line(entry, Event::Refused) }
+            }
+            Outcome::Aborted => {
+                Job::Refused { key: Key::of(entry, "aborted"), line: self.liner.line(entry, Event::Refused) }
+            }
+        };
+        if self.jobs.try_send(job).is_err() {
+            self.measures.lost.inc();
+        }
+    }
+}
+
+/// The word for a kind in metrics, log and record.
+fn kind(kind: Option<Kind>) -> &'static str {
+    match kind {
+        Some(Kind::Begin) => "begin",
+        Some(Kind::Exchange) => "exchange",
+        Some(Kind::Renew) => "renew",
+        None => "unread",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! One line of the record: an entry as a JSON object, bounded as tokens and registry are. It never holds a token, a
+//! token's bytes, a user's name, or text that a caller chose.
+
+use identity::{Entry, Kind, Outcome, UnixTime};
+use serde_json::{Map, Value, json};
+
+use super::{kind, merge::Key};
+use crate::{
+    names::{ACCESS_TOKEN_TYP, TXN_TOKEN_TYP},
+    seal::Sealer,
+};
+
+/// Version of the line's form.
+const VERSION: u64 = 1;
+const MILLIS: u64 = 1000;
+
+/// What a line says about its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// Tokens will be issued.
+    Granted,
+    /// They were not, after the line above.
+    Void,
+    /// Nothing was granted.
+    Refused,
+}
+
+/// Writes lines.
+#[derive(Debug)]
+pub(super) struct Liner {
+    sealer: Sealer,
+    policy_digest: String,
+}
+
+impl Liner {
+    pub(super) fn new(sealer: Sealer, policy_digest: &str) -> Self {
+        Self { sealer, policy_digest: policy_digest.to_owned() }
+    }
+
+    /// The line of an entry.
+    pub(super) fn line(&self, entry: &Entry, event: Event) -> String {
+        let mut line = self.head(event_name(entry, event), entry.at);
+        let mut put = |name: &str, value: Option<Value>| value.map(|value| line.insert(name.to_owned(), value));
+        put("op", Some(json!(kind(entry.kind))));
+        put("txn", entry.transaction.as_ref().map(|txn| json!(txn.as_str())));
+        put("req", Some(json!(entry.requester.to_string())));
+        put("sub", entry.subject.as_ref().map(|subject| json!(self.sealer.blind(subject.as_str()))));
+        put("act", entry.chain.as_ref().map(|chain| chain.iter().map(|actor| json!(actor.to_string())).collect()));
+        put("target", entry.target.as_ref().map(|target| json!(target)));
+        put("shown", entry.shown.as_ref().map(|scopes| json!(scopes.to_string())));
+        put("scope", entry.scopes.as_ref().map(|scopes| json!(scopes.to_string())));
+        put("passes_on", entry.passed_on.as_ref().map(|scopes| json!(scopes.to_string())));
+        put("exp", entry.not_after.map(|end| json!(end.secs())));
+        put("rule", Some(json!(entry.rules)));
+        if !entry.tokens.is_empty() {
+            put("typ", Some(json!(types(entry))));
+            put("jti", Some(entry.tokens.iter().map(|id| json!(id.as_str())).collect()));
+        }
+        let (decision, code) = match &entry.outcome {
+            Outcome::Refused(code) => ("deny", code.as_str()),
+            Outcome::Aborted if event == Event::Granted => ("allow", ""),
+            Outcome::Aborted => ("aborted", ""),
+            Outcome::Granted => ("allow", ""),
+        };
+        put("dec", Some(json!(decision)));
+        put("code", Some(json!(code)));
+        Value::Object(line).to_string()
+    }
+
+    /// One line for `count` more refusals like the ones before it.
+    pub(super) fn merged(&self, key: &Key, count: u64, at: UnixTime) -> String {
+        let mut line = self.head("refuse", at);
+        line.insert("req".into(), json!(key.requester.to_string()));
+        line.insert("target".into(), json!(key.target));
+        line.insert("dec".into(), json!("deny"));
+        line.insert("code".into(), json!(key.code));
+        line.insert("count".into(), json!(count));
+        Value::Object(line).to_string()
+    }
+
+    fn head(&self, event: &str, at: UnixTime) -> Map<String, Value> {
+        let mut line = Map::new();
+        line.insert("v".into(), json!(VERSION));
+        line.insert("t".into(), json!(event));
+        line.insert("ts".into(), json!(at.secs().saturating_mul(MILLIS)));
+        line.insert("pol".into(), json!(self.policy_digest));
+        line
+    }
+}
+
+fn event_name(entry: &Entry, event: Event) -> &'static str {
+    match event {
+        Event::Granted => kind(entry.kind),
+        Event::Void => "void",
+        Event::Refused => "refuse",
+    }
+}
+
+/// `typ` of each token, in the order of `jti`.
+fn types(entry: &Entry) -> Vec<&'static str> {
+    let first = match entry.kind {
+        Some(Kind::Exchange) => ACCESS_TOKEN_TYP,
+        Some(Kind::Begin | Kind::Renew) | None => TXN_TOKEN_TYP,
+    };
+    let others = std::iter::repeat_n(TXN_TOKEN_TYP, entry.tokens.len().saturating_sub(1));
+    std::iter::once(first).chain(others).collect()
+}

@@ -1,0 +1,124 @@
+//! What must survive a restart: transactions that were begun, keepers and signing keys. One SQLite file, mode 0600.
+//! Keepers and private keys lie in it encrypted; no token of our own is ever stored.
+
+mod keepers;
+mod signing_keys;
+mod transactions;
+
+use std::{
+    error::Error,
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+    time::Duration,
+};
+
+use identity::{Refusal, UnixTime};
+use sqlx::{
+    SqlStr, SqlitePool,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub(crate) use self::transactions::Transaction;
+use crate::seal::{SealFault, Sealer};
+
+/// Readers beside the one writer; WAL lets them read while it writes.
+const READERS_MAX: u32 = 4;
+/// Longest wait for a connection or a lock; after it the request is refused as a fault.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+/// The broker's own user only. SQLite gives its WAL and shared memory files the same mode.
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+
+/// The store. Clones share the file.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    sealer: Sealer,
+}
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreFault {
+    #[error("cannot create the file")]
+    Create(#[source] io::Error),
+    #[error("the database did not answer")]
+    Database(#[from] sqlx::Error),
+    #[error("the tables cannot be made")]
+    Migrate(#[from] MigrateError),
+    #[error("`{0}` holds what the broker did not write")]
+    Malformed(&'static str),
+    #[error("the wrapping key is not the one that the store was written with")]
+    Seal(#[from] SealFault),
+    #[error("no usable signing key")]
+    Key(#[from] crate::keys::KeyFault),
+}
+
+impl Store {
+    /// Opens the file, makes it and its tables if needed.
+    ///
+    /// # Errors
+    /// The [`StoreFault`].
+    pub(crate) async fn open(path: &Path, sealer: Sealer) -> Result<Self, StoreFault> {
+        create(path).map_err(StoreFault::Create)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(WAIT_MAX);
+        let pool = |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(WAIT_MAX);
+        let writer = pool(1).connect_with(options.clone()).await?;
+        migrator().run(&writer).await?;
+        let readers = pool(READERS_MAX).connect_with(options.read_only(true)).await?;
+        Ok(Self { writer, readers, sealer })
+    }
+
+    /// Deletes what has ended: transactions and keepers. Returns how many transactions.
+    ///
+    /// # Errors
+    /// [`StoreFault::Database`].
+    pub(crate) async fn purge(&self, now: UnixTime) -> Result<u64, StoreFault> {
+        let now = integer(now)?;
+        let gone =
+            sqlx::query("DELETE FROM transactions WHERE long_not_after <= ?").bind(now).execute(&self.writer).await?;
+        sqlx::query("DELETE FROM keepers WHERE not_after <= ?").bind(now).execute(&self.writer).await?;
+        Ok(gone.rows_affected())
+    }
+}
+
+impl From<StoreFault> for Refusal {
+    /// The caller learns only that it may try again; the cause is logged here, where it would be lost.
+    fn from(fault: StoreFault) -> Self {
+        let error: &(dyn Error + 'static) = &fault;
+        tracing::error!(error, "the store failed");
+        Self::FaultStore
+    }
+}
+
+fn create(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+    }
+    fs::OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path).map(drop)
+}
+
+fn migrator() -> Migrator {
+    let first = SqlStr::from_static(include_str!("store/0001_first.sql"));
+    Migrator::with_migrations(vec![Migration::new(1, "first".into(), MigrationType::Simple, first, false)])
+}
+
+/// SQLite's integers are signed.
+fn integer(time: UnixTime) -> Result<i64, StoreFault> {
+    i64::try_from(time.secs()).map_err(|_too_large| StoreFault::Malformed("time"))
+}
+
+fn time(integer: i64) -> Result<UnixTime, StoreFault> {
+    u64::try_from(integer).ok().and_then(UnixTime::from_secs).ok_or(StoreFault::Malformed("time"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! What the store keeps, and how.
+
+use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use super::*;
+use crate::seal::WRAPPING_KEY_LENGTH;
+
+fn sealer(byte: u8) -> Sealer {
+    Sealer::new(&[byte; WRAPPING_KEY_LENGTH]).expect("a sealer")
+}
+
+fn at(secs: u64) -> UnixTime {
+    UnixTime::from_secs(secs).expect("a time")
+}
+
+/// A folder that does not exist yet, removed when the test is over.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("broker-store-{name}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&folder));
+        Self(folder)
+    }
+
+    async fn open(&self, sealer: Sealer) -> Store {
+        Store::open(&self.0.join("broker.db"), sealer).await.expect("opens")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+#[tokio::test]
+async fn the_signing_key_survives_a_restart_and_needs_its_wrapping_key() {
+    let folder = Folder::new("keys");
+    let store = folder.open(sealer(1)).await;
+    let kid = store.keys(at(1)).await.expect("keys").kid().to_owned();
+    drop(store);
+    let again = folder.open(sealer(1)).await;
+    assert_eq!(again.keys(at(2)).await.expect("keys").kid(), kid);
+    let other = folder.open(sealer(2)).await;
+    assert!(matches!(other.keys(at(3)).await, Err(StoreFault::Seal(_))));
+}
+
+#[tokio::test]
+async fn every_file_of_the_store_is_private() {
+    let folder = Folder::new("mode");
+    let store = folder.open(sealer(1)).await;
+    store.keys(at(1)).await.expect("keys");
+    for file in fs::read_dir(&folder.0).expect("lists") {
+        let file = file.expect("a file");
+        assert_eq!(file.metadata().expect("known").permissions().mode() & 0o777, FILE_MODE, "{:?}", file.path());
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_transaction_is_none_and_purging_nothing_works() {
+    let folder = Folder::new("none");
+    let store = folder.open(sealer(1)).await;
+    assert_eq!(store.transaction(&"t".parse().expect("an id")).await.expect("answers"), None);
+    assert_eq!(store.purge(at(1)).await.expect("purges"), 0);
+}
+
+#[tokio::test]
+async fn a_transaction_and_its_keeper_come_back_until_they_end() {
+    let folder = Folder::new("rows");
+    let store = folder.open(sealer(1)).await;
+    let (keeper, token) = crate::authority::tests::keeper("alice", "tickets:read", 120);
+    let grant = crate::grant::tests::begun("tickets:read");
+    let edge = identity::workload_id("spiffe://corp.example/planner").expect("an id");
+    store.begin(&grant, &edge, &keeper, at(1000)).await.expect("begun");
+    let transaction = store.transaction(grant.transaction()).await.expect("answers").expect("is there");
+    assert_eq!((&transaction.subject, &transaction.scopes), (grant.subject(), grant.scopes()));
+    assert_eq!(transaction.keeper_ends, Some(keeper.proof().lifetime()));
+    let opened = store.keeper(&transaction, at(100)).await.expect("answers").expect("is there");
+    assert_eq!(opened.expose(), token);
+    assert!(store.keeper(&transaction, at(120)).await.expect("answers").is_none());
+    assert_eq!(store.purge(grant.ends().long_not_after.not_after()).await.expect("purges"), 1);
+    assert_eq!(store.transaction(grant.transaction()).await.expect("answers"), None);
+}

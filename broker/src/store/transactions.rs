@@ -1,0 +1,126 @@
+//! Transactions: one row each, from begin to its end.
+
+use identity::{Lifetime, Scopes, SpiffeId, Subject, TransactionId, UnixTime};
+use serde_json::json;
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use super::{Store, StoreFault, integer, time};
+use crate::{
+    authority::Keeper,
+    grant::{Ends, Grant},
+};
+
+/// A transaction as it was begun, with its user's groups and roles as the authority said last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transaction {
+    pub(crate) id: TransactionId,
+    /// Issuer URL.
+    pub(crate) authority: String,
+    pub(crate) subject: Subject,
+    /// `sid` at the authority.
+    pub(crate) session: String,
+    pub(crate) scopes: Scopes,
+    pub(crate) groups: Vec<String>,
+    pub(crate) roles: Vec<String>,
+    pub(crate) ends: Ends,
+    /// Life of its keeper, if there is one.
+    pub(crate) keeper_ends: Option<Lifetime>,
+}
+
+impl Store {
+    /// Writes a transaction and its keeper, both or none.
+    ///
+    /// # Errors
+    /// The [`StoreFault`]; then the transaction was not begun.
+    pub(crate) async fn begin(
+        &self,
+        grant: &Grant,
+        edge: &SpiffeId,
+        keeper: &Keeper,
+        now: UnixTime,
+    ) -> Result<(), StoreFault> {
+        let proof = keeper.proof();
+        let scopes = grant.scopes();
+        let mut writing = self.writer.begin().await?;
+        sqlx::query(
+            "INSERT INTO transactions (txn, authority, subject, sid, scope, groups_json, roles_json, edge, begun_at, \
+             not_after, long_not_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(grant.transaction().as_str())
+        .bind(proof.issuer())
+        .bind(grant.subject().as_str())
+        .bind(proof.session())
+        .bind(scopes.to_string())
+        .bind(json!(proof.groups()).to_string())
+        .bind(json!(proof.roles()).to_string())
+        .bind(edge.to_string())
+        .bind(integer(now)?)
+        .bind(integer(grant.ends().not_after.not_after())?)
+        .bind(integer(grant.ends().long_not_after.not_after())?)
+        .execute(&mut *writing)
+        .await?;
+        self.put_keeper(&mut writing, scopes, keeper).await?;
+        Ok(writing.commit().await?)
+    }
+
+    /// The transaction with this id, if it was begun here and not deleted since.
+    ///
+    /// # Errors
+    /// The [`StoreFault`].
+    pub(crate) async fn transaction(&self, id: &TransactionId) -> Result<Option<Transaction>, StoreFault> {
+        let row = sqlx::query(
+            "SELECT t.*, k.not_after AS keeper_not_after FROM transactions t LEFT JOIN keepers k \
+             ON k.issuer = t.authority AND k.sid = t.sid AND k.scope = t.scope WHERE t.txn = ?",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&self.readers)
+        .await?;
+        row.map(|row| read(id, &row)).transpose()
+    }
+
+    /// Puts a fresh keeper in place of the one of `transaction`, and its groups and roles into the row.
+    ///
+    /// # Errors
+    /// The [`StoreFault`].
+    pub(crate) async fn renew_keeper(
+        &self,
+        transaction: &Transaction,
+        keeper: &Keeper,
+    ) -> Result<Transaction, StoreFault> {
+        let proof = keeper.proof();
+        let mut writing = self.writer.begin().await?;
+        sqlx::query("UPDATE transactions SET groups_json = ?, roles_json = ? WHERE txn = ?")
+            .bind(json!(proof.groups()).to_string())
+            .bind(json!(proof.roles()).to_string())
+            .bind(transaction.id.as_str())
+            .execute(&mut *writing)
+            .await?;
+        self.put_keeper(&mut writing, &transaction.scopes, keeper).await?;
+        writing.commit().await?;
+        Ok(Transaction {
+            groups: proof.groups().to_vec(),
+            roles: proof.roles().to_vec(),
+            keeper_ends: Some(proof.lifetime()),
+            ..transaction.clone()
+        })
+    }
+}
+
+fn read(id: &TransactionId, row: &SqliteRow) -> Result<Transaction, StoreFault> {
+    const TABLE: StoreFault = StoreFault::Malformed("transactions");
+    let text = |column: &str| row.try_get::<String, _>(column);
+    let ends = |column: &str| Ok::<_, StoreFault>(Lifetime::until(time(row.try_get(column)?)?));
+    let list = |column: &str| serde_json::from_str(&text(column)?).map_err(|_malformed| TABLE);
+    let keeper_ends: Option<i64> = row.try_get("keeper_not_after")?;
+    Ok(Transaction {
+        id: id.clone(),
+        authority: text("authority")?,
+        subject: text("subject")?.parse().map_err(|_malformed| TABLE)?,
+        session: text("sid")?,
+        scopes: text("scope")?.parse().map_err(|_malformed| TABLE)?,
+        groups: list("groups_json")?,
+        roles: list("roles_json")?,
+        ends: Ends { not_after: ends("not_after")?, long_not_after: ends("long_not_after")? },
+        keeper_ends: keeper_ends.map(|secs| time(secs).map(Lifetime::until)).transpose()?,
+    })
+}

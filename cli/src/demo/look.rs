@@ -1,0 +1,46 @@
+//! How the screen may look: its width, and whether colour is welcome. The only place of the demo that asks the terminal
+//! and the environment.
+
+use std::{env, io::IsTerminal as _};
+
+/// Width where there is no terminal, and the most that is ever used: longer lines are harder to read.
+const WIDTH_MAX: usize = 80;
+/// The least that can be written in.
+const WIDTH_MIN: usize = 24;
+
+/// Width and colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) width: usize,
+    pub(super) colour: bool,
+}
+
+impl Look {
+    /// As stdout wants it: no colour with NO_COLOR (no-color.org: set and not empty), `TERM=dumb` or without a terminal.
+    pub(super) fn of_stdout() -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let unwelcome = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let columns = terminal.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok()).flatten();
+        Self::new(columns.map(|size| usize::from(size.ws_col)), terminal && !unwelcome)
+    }
+
+    /// For a terminal of `columns`; `None` or 0 where that is not known.
+    pub(super) fn new(columns: Option<usize>, colour: bool) -> Self {
+        let width = columns.filter(|columns| *columns > 0).unwrap_or(WIDTH_MAX).clamp(WIDTH_MIN, WIDTH_MAX);
+        Self { width, colour }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_or_unknown_terminal_is_used_to_80_columns() {
+        assert_eq!(Look::new(None, false).width, 80);
+        assert_eq!(Look::new(Some(0), false).width, 80);
+        assert_eq!(Look::new(Some(200), false).width, 80);
+        assert_eq!(Look::new(Some(60), false).width, 60);
+    }
+}

@@ -1,0 +1,212 @@
+//! The demo for people: plain lines that fit the terminal, in one screen of 80 columns. It never moves the cursor, so a
+//! file or a pipe reads the same.
+
+mod text;
+
+use std::io::{self, Write};
+
+use self::text::{Line, Tone};
+use super::{
+    event::{Ended, Event, Failed, Kept, ShownHop, ShownRefusal},
+    look::Look,
+};
+
+/// Narrower than this, columns give way to lines.
+const TABLE_COLUMNS: usize = 80;
+/// Columns of the hop table.
+const HOP: [usize; 3] = [13, 26, 31];
+/// Columns of the refusal table.
+const REFUSAL: [usize; 3] = [16, 24, 5];
+
+/// Writes events as lines of text.
+pub(super) struct Screen<W> {
+    out: W,
+    look: Look,
+    refusals_shown: bool,
+}
+
+impl<W: Write> Screen<W> {
+    pub(super) const fn new(out: W, look: Look) -> Self {
+        Self { out, look, refusals_shown: false }
+    }
+
+    pub(super) fn show(&mut self, event: &Event) -> io::Result<()> {
+        for line in self.lines(event) {
+            self.out.write_all(line.render(self.look).as_bytes())?;
+        }
+        self.out.flush()
+    }
+
+    fn lines(&mut self, event: &Event) -> Vec<Line> {
+        match event {
+            Event::Starting => vec![
+                Line::new().add("Countersign", Tone::Title).add("starts a whole stack on this machine …", Tone::Dim),
+            ],
+            Event::Started { processes, seconds } => {
+                vec![Line::new().add(format!("{processes} processes are ready after {seconds:.1} s"), Tone::Dim)]
+            }
+            Event::Asked { user, question } => self.asked(user, question),
+            Event::Hop(hop) => self.hop(hop),
+            Event::Answered { tickets, broker_calls, provider_calls } => vec![Line::indented(2).add(
+                format!("{tickets} tickets came back; {broker_calls} broker calls, {provider_calls} at the provider"),
+                Tone::Dim,
+            )],
+            Event::Tokens { control, apps } => tokens(*control, *apps),
+            Event::Refusal(refusal) => self.refusal(refusal),
+            Event::Unexpected { what } => {
+                vec![Line::new().add("not as expected:", Tone::Bad).add(what.as_str(), Tone::Plain)]
+            }
+            Event::Ended(ended) => end(ended),
+            Event::Kept(kept) => keep(kept),
+            Event::Failed(failed) => failure(failed),
+            // Everything in it was shown already.
+            Event::Summary(_) => Vec::new(),
+        }
+    }
+
+    fn asked(&self, user: &str, question: &str) -> Vec<Line> {
+        let mut lines = vec![
+            Line::empty(),
+            Line::new()
+                .add(user, Tone::Title)
+                .add("asks planner:", Tone::Plain)
+                .add(format!("“{question}”"), Tone::Plain),
+        ];
+        if self.has_columns() {
+            let heading = Line::indented(2).column("authority", HOP[0], Tone::Dim).column(
+                "acting (current first)",
+                HOP[1],
+                Tone::Dim,
+            );
+            lines.push(heading.column("audience", HOP[2], Tone::Dim).add("life", Tone::Dim));
+        }
+        lines
+    }
+
+    fn hop(&self, shown: &ShownHop) -> Vec<Line> {
+        let step = if shown.step == "begin" { "begin".to_owned() } else { format!("→ {}", shown.step) };
+        let actors: Vec<_> = shown.hop.actors.iter().map(|actor| short(actor)).collect();
+        let (actors, audience, life) =
+            (actors.join(" ← "), shown.hop.audience.as_str(), format!("{} s", shown.life_seconds));
+        let scope = |line: Line| {
+            line.add("scope", Tone::Dim)
+                .add(words(&shown.scope_before), Tone::Plain)
+                .add("→", Tone::Dim)
+                .add(words(&shown.hop.scope), Tone::Good)
+        };
+        if self.has_columns() {
+            let first = Line::indented(2).column(step, HOP[0], Tone::Title).column(actors, HOP[1], Tone::Plain);
+            let indent = HOP[0].saturating_add(2);
+            return vec![
+                first.column(audience, HOP[2], Tone::Plain).add(life, Tone::Plain),
+                scope(Line::indented(indent)),
+            ];
+        }
+        vec![
+            Line::indented(2).add(step, Tone::Title).add(life, Tone::Plain),
+            Line::indented(4).add("acting", Tone::Dim).add(actors, Tone::Plain),
+            Line::indented(4).add("audience", Tone::Dim).add(audience, Tone::Plain),
+            scope(Line::indented(4)),
+        ]
+    }
+
+    fn refusal(&mut self, shown: &ShownRefusal) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if !std::mem::replace(&mut self.refusals_shown, true) {
+            lines.extend([Line::empty(), Line::new().add("Refused, live", Tone::Title)]);
+        }
+        let refusal = &shown.refusal;
+        let (code, tone) =
+            if shown.expected { (refusal.code.clone(), Tone::Good) } else { (format!("{}?", refusal.code), Tone::Bad) };
+        let by =
+            if shown.control.is_empty() { shown.by.to_owned() } else { format!("{}; {}", shown.by, shown.control) };
+        let status = refusal.status.to_string();
+        if self.has_columns() {
+            let hang = REFUSAL.iter().sum::<usize>().saturating_add(2);
+            let line =
+                Line::hanging(2, hang).column(refusal.case, REFUSAL[0], Tone::Plain).column(code, REFUSAL[1], tone);
+            lines.push(line.column(status, REFUSAL[2], tone).add(by, Tone::Dim));
+        } else {
+            lines.push(Line::indented(2).add(refusal.case, Tone::Plain).add(status, tone).add(code, tone));
+            lines.push(Line::indented(4).add(by, Tone::Dim));
+        }
+        lines
+    }
+
+    const fn has_columns(&self) -> bool {
+        self.look.width >= TABLE_COLUMNS
+    }
+}
+
+fn tokens(control: usize, apps: usize) -> Vec<Line> {
+    let count =
+        |found: usize, right: usize| (format!("{found} found"), if found == right { Tone::Good } else { Tone::Bad });
+    let ((control, control_tone), (apps, apps_tone)) = (count(control, 1), count(apps, 0));
+    vec![
+        Line::empty(),
+        Line::new().add("Tokens that reached an app’s process", Tone::Title),
+        Line::indented(2)
+            .add("control, alice’s token sent to an app without a sidecar:", Tone::Plain)
+            .add(control, control_tone),
+        Line::indented(2)
+            .add("planner, researcher and tickets behind their sidecars:", Tone::Plain)
+            .add(apps, apps_tone),
+    ]
+}
+
+fn end(ended: &Ended) -> Vec<Line> {
+    let (verdict, tone) = if ended.ok { ("All as expected", Tone::Good) } else { ("NOT as expected", Tone::Bad) };
+    let fact = |name: &str, value: String| Line::hanging(2, 9).column(name, 7, Tone::Dim).add(value, Tone::Plain);
+    let mut lines = vec![
+        Line::empty(),
+        Line::new().add(format!("{verdict}, in {:.1} s", ended.seconds), tone),
+        fact("txn", ended.txn.clone()),
+        fact("record", format!("{} ({} lines)", ended.record.display(), ended.records)),
+        fact("agents", "pass on one header, Countersign-Handle, and hold no line about tokens".to_owned()),
+    ];
+    if let Some(folder) = &ended.folder {
+        lines.push(fact("folder", folder.display().to_string()));
+    }
+    lines.push(fact("next", "countersign demo --keep · countersign explain scope.not_permitted".to_owned()));
+    lines
+}
+
+fn keep(kept: &Kept) -> Vec<Line> {
+    let mut lines = vec![Line::empty(), Line::new().add("Left running; Ctrl-C ends it", Tone::Title)];
+    let address = |(name, address): &(String, String)| {
+        Line::hanging(2, 21).column(name.as_str(), 19, Tone::Dim).add(address.as_str(), Tone::Plain)
+    };
+    lines.extend(kept.addresses.iter().map(address));
+    for command in &kept.commands {
+        lines.push(Line::empty());
+        lines.extend(command.iter().map(|line| Line::verbatim(line)));
+    }
+    lines
+}
+
+fn failure(failed: &Failed) -> Vec<Line> {
+    let who =
+        failed.process.as_deref().map_or_else(|| "The demo failed".to_owned(), |process| format!("`{process}` failed"));
+    let mut lines =
+        vec![Line::empty(), Line::new().add(format!("{who}:"), Tone::Bad).add(failed.problem.as_str(), Tone::Plain)];
+    if !failed.log_tail.is_empty() {
+        lines.push(Line::new().add(format!("its last {} log lines:", failed.log_tail.len()), Tone::Dim));
+        lines.extend(failed.log_tail.iter().map(|line| Line::verbatim(line)));
+    }
+    if let Some(folder) = &failed.folder {
+        lines.push(Line::new().add("work folder:", Tone::Dim).add(folder.display().to_string(), Tone::Plain));
+    }
+    lines
+}
+
+/// The last part of a SPIFFE ID.
+fn short(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
+fn words(scope: &[String]) -> String {
+    if scope.is_empty() { "none".to_owned() } else { scope.join(" ") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Lines that fit: words in tones, columns, wrapped at the screen's width with a hanging indent.
+//! What comes from elsewhere cannot bring escape sequences in.
+
+use super::Look;
+
+/// How a word looks where colour is welcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    Title,
+    Dim,
+    Good,
+    Bad,
+}
+
+/// One line before it is wrapped.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Line {
+    indent: usize,
+    /// Indent of the lines that follow when it is wrapped.
+    hang: usize,
+    verbatim: bool,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    text: String,
+    tone: Tone,
+    /// Filled with spaces to this width.
+    width: usize,
+}
+
+impl Line {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn empty() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn indented(indent: usize) -> Self {
+        Self::hanging(indent, indent.saturating_add(2))
+    }
+
+    pub(super) fn hanging(indent: usize, hang: usize) -> Self {
+        Self { indent, hang, ..Self::default() }
+    }
+
+    /// A line that is never wrapped, so that it can be copied, or read as it was written.
+    pub(super) fn verbatim(text: &str) -> Self {
+        Self { verbatim: true, ..Self::default() }.add(text, Tone::Plain)
+    }
+
+    /// Adds words, after a space.
+    pub(super) fn add(self, text: impl Into<String>, tone: Tone) -> Self {
+        self.column(text, 0, tone)
+    }
+
+    /// Adds words, filled with spaces to `width`.
+    pub(super) fn column(mut self, text: impl Into<String>, width: usize, tone: Tone) -> Self {
+        let text: String = text.into();
+        // A log line or an answer could hold escape sequences; none reaches the terminal.
+        let text = text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+        self.parts.push(Part { text, tone, width });
+        self
+    }
+
+    /// The text, wrapped and with its line feeds.
+    pub(super) fn render(&self, look: Look) -> String {
+        if self.verbatim {
+            return self.parts.iter().map(|part| format!("{}\n", part.text)).collect();
+        }
+        let mut page = Page { text: String::new(), column: 0, look, hang: self.hang };
+        page.fill(self.indent);
+        let mut first = true;
+        for part in &self.parts {
+            let start = page.column;
+            for word in part.text.split(' ') {
+                page.word(word, part.tone, !first);
+                first = false;
+            }
+            // What follows a column stands where the next one begins; a word that overran it gets a space as usual.
+            let used = page.column.saturating_sub(start);
+            if part.width > used {
+                page.fill(part.width.saturating_sub(used));
+                first = true;
+            }
+        }
+        format!("{}\n", page.text.trim_end())
+    }
+}
+
+/// The text so far, and where the next word would stand.
+struct Page {
+    text: String,
+    column: usize,
+    look: Look,
+    hang: usize,
+}
+
+impl Page {
+    fn word(&mut self, word: &str, tone: Tone, spaced: bool) {
+        let length = word.chars().count();
+        let gap = usize::from(spaced);
+        if self.column.saturating_add(gap).saturating_add(length) > self.look.width && self.column > self.hang {
+            self.next_line();
+        } else {
+            self.fill(gap);
+        }
+        // A word that is longer than a line is cut: nothing else fits a narrow screen.
+        let mut rest: Vec<char> = word.chars().collect();
+        loop {
+            let room = self.look.width.saturating_sub(self.column).max(1);
+            let tail = rest.split_off(room.min(rest.len()));
+            self.column = self.column.saturating_add(rest.len());
+            self.paint(&rest.iter().collect::<String>(), tone);
+            if tail.is_empty() {
+                return;
+            }
+            rest = tail;
+            self.next_line();
+        }
+    }
+
+    fn next_line(&mut self) {
+        self.text.truncate(self.text.trim_end_matches(' ').len());
+        self.text.push('\n');
+        self.column = 0;
+        self.fill(self.hang);
+    }
+
+    fn fill(&mut self, spaces: usize) {
+        self.text.extend(std::iter::repeat_n(' ', spaces));
+        self.column = self.column.saturating_add(spaces);
+    }
+
+    fn paint(&mut self, word: &str, tone: Tone) {
+        let code = match tone {
+            Tone::Plain => None,
+            Tone::Title => Some("1"),
+            Tone::Dim => Some("2"),
+            Tone::Good => Some("32"),
+            Tone::Bad => Some("1;31"),
+        };
+        match code.filter(|_code| self.look.colour && !word.is_empty()) {
+            Some(code) => self.text.push_str(&format!("\u{1b}[{code}m{word}\u{1b}[0m")),
+            None => self.text.push_str(word),
+        }
+    }
+}

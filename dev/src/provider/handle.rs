@@ -1,0 +1,98 @@
+//! What a developer or test may do to the provider while it runs: sign out, disable, change roles, count, forge.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Provider;
+
+/// Controls a provider of the same process. `POST /dev/…` does the same from outside.
+#[derive(Clone, Debug)]
+pub struct ProviderHandle(Arc<Provider>);
+
+/// Why nothing was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HandleFault {
+    /// No session has this `sid`.
+    #[error("no such session")]
+    NoSession,
+    /// No user has this name.
+    #[error("no such user")]
+    NoUser,
+    /// The provider was not started with `--danger-sign-anything`.
+    #[error("this provider signs only its own tokens")]
+    SignsNothing,
+    /// The key failed.
+    #[error("the token cannot be signed")]
+    Key,
+}
+
+impl ProviderHandle {
+    pub(super) const fn new(provider: Arc<Provider>) -> Self {
+        Self(provider)
+    }
+
+    /// The issuer URL.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.0.issuer
+    }
+
+    /// Ends the session `sid`.
+    ///
+    /// # Errors
+    /// [`HandleFault::NoSession`].
+    pub fn sign_out(&self, sid: &str) -> Result<(), HandleFault> {
+        let taken = self.0.state.lock().sessions.take(sid, runtime::clock::now());
+        taken.map(drop).ok_or(HandleFault::NoSession)
+    }
+
+    /// Enables or disables a user. A disabled user's tokens are not exchanged; enabled again, they are (as at Keycloak).
+    ///
+    /// # Errors
+    /// [`HandleFault::NoUser`].
+    pub fn set_enabled(&self, user: &str, enabled: bool) -> Result<(), HandleFault> {
+        self.0.state.lock().realm.user_mut(user).ok_or(HandleFault::NoUser)?.enabled = enabled;
+        Ok(())
+    }
+
+    /// Gives a user a realm role; nothing changes when she has it.
+    ///
+    /// # Errors
+    /// [`HandleFault::NoUser`].
+    pub fn add_role(&self, user: &str, role: &str) -> Result<(), HandleFault> {
+        let mut state = self.0.state.lock();
+        let user = state.realm.user_mut(user).ok_or(HandleFault::NoUser)?;
+        if !user.holds(role) {
+            user.roles.push(role.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Takes a realm role from a user; nothing changes when she does not have it.
+    ///
+    /// # Errors
+    /// [`HandleFault::NoUser`].
+    pub fn remove_role(&self, user: &str, role: &str) -> Result<(), HandleFault> {
+        let mut state = self.0.state.lock();
+        state.realm.user_mut(user).ok_or(HandleFault::NoUser)?.roles.retain(|held| held != role);
+        Ok(())
+    }
+
+    /// How many token exchanges were asked for, refused ones included.
+    #[must_use]
+    pub fn exchanges(&self) -> u64 {
+        self.0.state.lock().exchanges
+    }
+
+    /// Signs any header and claims with the realm's key; `alg` and `kid` are added where they are absent.
+    ///
+    /// # Errors
+    /// [`HandleFault::SignsNothing`] unless the provider was started to do so; [`HandleFault::Key`].
+    pub fn sign(&self, header: Map<String, Value>, claims: &Value) -> Result<String, HandleFault> {
+        if !self.0.danger_sign_anything {
+            return Err(HandleFault::SignsNothing);
+        }
+        self.0.key.sign_anything(header, claims).map_err(|_unspecified| HandleFault::Key)
+    }
+}

@@ -1,0 +1,182 @@
+//! The work folder of one stack: readable by its owner alone, with a short path, gone when the stack is.
+
+use std::{
+    env,
+    fs::{self, DirBuilder, OpenOptions},
+    io::Write as _,
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::rand;
+
+use super::fault::{Problem, StackFault};
+
+/// Longest path of a Unix socket in bytes: `sun_path` less its closing zero (unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+const SOCKET: &str = "identity.sock";
+const RECORD: &str = "record.jsonl";
+
+/// A folder that nobody else reads. Removed when dropped, unless something is left.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    leave: Leave,
+}
+
+/// What stays of the work folder after a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// Nothing.
+    Nothing,
+    /// The record alone, so that it can be read.
+    Record,
+    /// All of it.
+    Everything,
+}
+
+impl Folder {
+    /// Makes the folder under TMPDIR, with mode 0700.
+    pub(super) fn make() -> Result<Self, StackFault> {
+        let path = env::temp_dir().join(format!("countersign-{}", random_name()));
+        let socket = path.join(SOCKET);
+        if socket.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
+            return Err(StackFault::general(Problem::PathTooLong(socket), None));
+        }
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|source| StackFault::general(Problem::File { path: path.clone(), source }, None))?;
+        let folder = Self { path, leave: Leave::Nothing };
+        for name in ["log", "ready", "policies", "ledger"] {
+            let path = folder.path.join(name);
+            fs::create_dir(&path).map_err(|source| folder.fault(path.clone(), source))?;
+        }
+        Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.path.join(SOCKET)
+    }
+
+    pub(super) fn log(&self, process: &str) -> PathBuf {
+        self.path.join("log").join(format!("{process}.log"))
+    }
+
+    pub(super) fn ready(&self, process: &str) -> PathBuf {
+        self.path.join("ready").join(format!("{process}.json"))
+    }
+
+    pub(super) fn ledger(&self) -> PathBuf {
+        self.path.join("ledger")
+    }
+
+    pub(super) fn record(&self) -> PathBuf {
+        self.ledger().join(RECORD)
+    }
+
+    /// Writes a file that only its owner reads, and returns its path.
+    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<PathBuf, StackFault> {
+        let path = self.path.join(name);
+        let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let written = opened.and_then(|mut file| file.write_all(content));
+        written.map_err(|source| self.fault(path.clone(), source))?;
+        Ok(path)
+    }
+
+    /// What stays when this is dropped; until it is said, nothing does.
+    pub(super) fn leave(&mut self, leave: Leave) {
+        self.leave = leave;
+    }
+
+    fn fault(&self, path: PathBuf, source: std::io::Error) -> StackFault {
+        StackFault::general(Problem::File { path, source }, Some(self.path.clone()))
+    }
+
+    /// A test that failed wants to be looked into.
+    #[expect(clippy::print_stderr, reason = "a failed test's output is the one place where this is looked for")]
+    fn point_out(&self) {
+        eprintln!("the stack's work folder stays: {}", self.path.display());
+    }
+
+    fn remove_all_but_record(&self) -> std::io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path == self.ledger() {
+                continue;
+            }
+            if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.point_out();
+            return;
+        }
+        let removed = match self.leave {
+            Leave::Everything => Ok(()),
+            Leave::Record => self.remove_all_but_record(),
+            Leave::Nothing => fs::remove_dir_all(&self.path),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(%error, folder = %self.path.display(), "the work folder could not be removed");
+        }
+    }
+}
+
+/// Six random bytes in hexadecimal; the folder's creation fails if the name is taken.
+fn random_name() -> String {
+    let mut bytes = [0_u8; 6];
+    if rand::fill(&mut bytes).is_err() {
+        return std::process::id().to_string();
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn nobody_else_reads_the_folder_or_its_files() {
+        let folder = Folder::make().expect("made");
+        let key = folder.write("wrapping.key", &[0; 32]).expect("written");
+        assert_eq!((mode(folder.path()), mode(&key)), (0o700, 0o600));
+    }
+
+    #[test]
+    fn only_what_is_left_stays() {
+        let mut folder = Folder::make().expect("made");
+        folder.write("ledger/record.jsonl", b"{}\n").expect("written");
+        folder.write("wrapping.key", &[0; 32]).expect("written");
+        let (path, record) = (folder.path().to_owned(), folder.record());
+        folder.leave(Leave::Record);
+        drop(folder);
+        assert!(record.exists());
+        assert_eq!(fs::read_dir(&path).expect("stays").count(), 1);
+        fs::remove_dir_all(path).expect("removed");
+    }
+
+    #[test]
+    fn nothing_stays_when_nothing_is_left() {
+        let folder = Folder::make().expect("made");
+        let path = folder.path().to_owned();
+        drop(folder);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,40 @@
+//! WHO MAY. Cedar rules from a folder, one a file, checked against a schema when they are loaded; a decision names the
+//! rules that made it. It must never permit on an error: not of a rule that fails to load, not of one that fails to
+//! evaluate, also where Cedar itself would skip that rule.
+//!
+//! ```no_run
+//! # use identity::{ActorChain, Scopes, Subject, workload_id};
+//! use policies::{Action, Decision, Policies, Question};
+//!
+//! let policies = Policies::load("/etc/countersign/policies".as_ref()).expect("rules without a problem");
+//! let planner = workload_id("spiffe://corp.example/ns/agents/sa/planner")?;
+//! let decision = policies.decide(&Question {
+//!     requester: &planner,
+//!     action: Action::Exchange { target: "tickets" },
+//!     subject: &"alice".parse::<Subject>()?,
+//!     groups: &["support".to_owned()],
+//!     roles: &[],
+//!     actors: &ActorChain::of(planner.clone()),
+//!     scopes: &"tickets:read".parse()?,
+//!     passes_on: &Scopes::none(),
+//! });
+//! assert!(matches!(decision, Decision::Permitted(permitted) if permitted.rules() == ["planner-may-read-tickets"]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod decision;
+mod engine;
+mod load;
+mod problem;
+mod question;
+mod request;
+mod rule;
+mod slices;
+mod terms;
+
+pub use decision::{Decision, Denial, MayAsk, Permitted};
+pub use engine::Policies;
+pub use load::{FILE_LENGTH_MAX, RULES_MAX};
+pub use problem::PolicyProblem;
+pub use question::{Action, Question};
+pub use terms::{LIFE_MAX, Terms};

@@ -1,0 +1,81 @@
+//! What is wrong with a policy file, and where. Every problem is one line of text.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use miette::Diagnostic;
+
+/// One problem of one file, shown as `file:line: message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyProblem {
+    file: PathBuf,
+    line: Option<usize>,
+    message: String,
+}
+
+impl PolicyProblem {
+    /// A problem of the file or folder as a whole.
+    pub(crate) fn of(file: &Path, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line: None, message: message.into() }
+    }
+
+    /// A problem at a byte of the file's text.
+    pub(crate) fn at(file: &Path, text: &str, offset: usize, message: impl Into<String>) -> Self {
+        let before = text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+        Self { file: file.to_owned(), line: Some(before.saturating_add(1)), message: message.into() }
+    }
+
+    /// What Cedar found, with its place and its suggestion.
+    pub(crate) fn from_cedar(file: &Path, text: &str, found: &dyn Diagnostic) -> Self {
+        let mut message = found.to_string();
+        let label = found.labels().and_then(|mut labels| labels.next());
+        if let Some(expected) = label.as_ref().and_then(miette::LabeledSpan::label) {
+            message = format!("{message}: {expected}");
+        }
+        if let Some(help) = found.help() {
+            message = format!("{message}; {help}");
+        }
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        Self::at(file, text, label.map_or(0, |label| label.offset()), message)
+    }
+
+    /// The file, or the folder where no file is to blame.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The line, from 1.
+    #[must_use]
+    pub const fn line(&self) -> Option<usize> {
+        self.line
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The same problem without words at its start that say nothing to a reader.
+    pub(crate) fn without(mut self, noise: &str) -> Self {
+        if let Some(rest) = self.message.strip_prefix(noise) {
+            self.message = rest.trim_start().to_owned();
+        }
+        self
+    }
+}
+
+impl fmt::Display for PolicyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for PolicyProblem {}

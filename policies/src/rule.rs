@@ -1,0 +1,156 @@
+//! One file, one rule. Everything that is wrong with the file is told at once; a rule that exists here has an id,
+//! acceptable terms and passed Cedar's strict validator.
+
+use std::path::Path;
+
+use cedar_policy::{
+    ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
+    ValidationMode, Validator,
+};
+use identity::{Refusal, SpiffeId};
+use miette::Diagnostic;
+
+use crate::{PolicyProblem, Terms, request::Vocabulary};
+
+/// Longest id in bytes: it stands in every record and refusal.
+const ID_LENGTH_MAX: usize = 64;
+
+/// A rule that passed every check of its own.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: String,
+    pub(crate) text: String,
+    pub(crate) policy: Policy,
+    pub(crate) terms: Terms,
+    /// Byte of the text at which the id stands.
+    pub(crate) id_offset: usize,
+}
+
+impl Rule {
+    /// Reads the rule of `file`, whose content is `text`.
+    pub(crate) fn read(file: &Path, text: &str, validator: &Validator) -> Result<Self, Vec<PolicyProblem>> {
+        let set: PolicySet = text.parse().map_err(|errors: cedar_policy::ParseErrors| {
+            errors.iter().map(|error| PolicyProblem::from_cedar(file, text, error)).collect::<Vec<_>>()
+        })?;
+        let mut problems = not_valid(file, text, &set, validator);
+        let Some(policy) = only_rule(file, text, &set, &mut problems) else { return Err(problems) };
+        problems.extend(heads_missing(file, text, policy));
+
+        let mut bad = Vec::new();
+        let terms = Terms::read(policy.annotations(), policy.effect() == Effect::Permit, &mut bad);
+        let named = |name: &str| find(text, &format!("@{name}"));
+        problems.extend(bad.into_iter().map(|bad| PolicyProblem::at(file, text, named(&bad.name), bad.message)));
+
+        let id = policy.annotation("id").map(str::to_owned).unwrap_or_default();
+        if let Some(message) = id_fault(&id) {
+            problems.push(PolicyProblem::at(file, text, named("id"), message));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let policy = policy.new_id(PolicyId::new(&id));
+        Ok(Self { text: text.to_owned(), policy, terms, id_offset: named("id"), id })
+    }
+
+    /// Whether this is a permit whose heads admit that `workload` calls `target`; its conditions are not looked at.
+    pub(crate) fn lets_reach(&self, workload: &SpiffeId, target: &str, words: &Vocabulary) -> bool {
+        let (workload, target) = (words.workload(workload), words.target(target));
+        let admits = |kind: &cedar_policy::EntityTypeName, uid: &EntityUid| uid.type_name() == kind;
+        let principal = match self.policy.principal_constraint() {
+            PrincipalConstraint::Any => true,
+            PrincipalConstraint::Eq(named) | PrincipalConstraint::In(named) => named == workload,
+            PrincipalConstraint::Is(kind) => admits(&kind, &workload),
+            PrincipalConstraint::IsIn(kind, named) => admits(&kind, &workload) && named == workload,
+        };
+        let resource = match self.policy.resource_constraint() {
+            ResourceConstraint::Any => true,
+            ResourceConstraint::Eq(named) | ResourceConstraint::In(named) => named == target,
+            ResourceConstraint::Is(kind) => admits(&kind, &target),
+            ResourceConstraint::IsIn(kind, named) => admits(&kind, &target) && named == target,
+        };
+        let action = match self.policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(named) => named == *words.exchange(),
+            ActionConstraint::In(named) => named.contains(words.exchange()),
+        };
+        self.policy.effect() == Effect::Permit && principal && action && resource
+    }
+}
+
+/// What the validator found. A warning counts as much as an error: it tells of a rule that can never apply, or of
+/// letters that look like others, and neither may stand in a rule that somebody relies on. Beside an error it only says
+/// the same again.
+fn not_valid(file: &Path, text: &str, set: &PolicySet, validator: &Validator) -> Vec<PolicyProblem> {
+    let found = validator.validate(set, ValidationMode::Strict);
+    let told = |id: &PolicyId, found: &dyn Diagnostic| {
+        PolicyProblem::from_cedar(file, text, found).without(&format!("for policy `{id}`,"))
+    };
+    let errors: Vec<_> = found.validation_errors().map(|error| told(error.policy_id(), error)).collect();
+    if !errors.is_empty() {
+        return errors;
+    }
+    found.validation_warnings().map(|warning| told(warning.policy_id(), warning)).collect()
+}
+
+/// The one rule of the file.
+fn only_rule<'a>(file: &Path, text: &str, set: &'a PolicySet, problems: &mut Vec<PolicyProblem>) -> Option<&'a Policy> {
+    if set.num_of_templates() > 0 {
+        problems.push(PolicyProblem::of(file, "templates are not offered: name principal and resource in the rule"));
+    }
+    let mut rules: Vec<&Policy> = set.policies().collect();
+    let begin = |rule: &Policy| rule.to_cedar().and_then(|rule| text.find(rule.as_str())).unwrap_or_default();
+    rules.sort_by_key(|rule| begin(rule));
+    if let Some(second) = rules.get(1) {
+        let message = "another rule begins here: one rule a file, so that a change is one file";
+        problems.push(PolicyProblem::at(file, text, begin(second), message));
+        return None;
+    }
+    if rules.is_empty() && set.num_of_templates() == 0 {
+        problems.push(PolicyProblem::of(file, "no rule in this file"));
+    }
+    rules.first().copied()
+}
+
+/// A permit that leaves a head open grants more than its author listed, and more with every name that is added later.
+/// `principal is Workload` says "every workload" on purpose, and is accepted.
+fn heads_missing(file: &Path, text: &str, policy: &Policy) -> Vec<PolicyProblem> {
+    if policy.effect() == Effect::Forbid {
+        return Vec::new();
+    }
+    let open = [
+        (policy.principal_constraint() == PrincipalConstraint::Any, "principal", r#"== Workload::"spiffe://…""#),
+        (policy.action_constraint() == ActionConstraint::Any, "action", r#"== Action::"exchange""#),
+        (policy.resource_constraint() == ResourceConstraint::Any, "resource", r#"== Target::"…""#),
+    ];
+    let missing = open.into_iter().filter(|(open, ..)| *open).map(|(_open, head, example)| {
+        let message = format!("a permit must say for which {head} it holds: `{head} {example}`");
+        PolicyProblem::at(file, text, find(text, "permit"), message)
+    });
+    missing.collect()
+}
+
+fn id_fault(id: &str) -> Option<String> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if id.is_empty() {
+        return Some("the rule has no `@id(\"…\")`: decisions and records name it".to_owned());
+    }
+    if id.len() > ID_LENGTH_MAX || !id.bytes().all(allowed) {
+        return Some(format!("the id `{id}` must hold 1 to {ID_LENGTH_MAX} of the characters a-z, 0-9 and `-`"));
+    }
+    // A forbid speaks as `policy.<id>`; it must not be taken for a refusal of another meaning.
+    let spoken = Refusal::from_code(&format!("policy.{id}"));
+    (spoken != Some(Refusal::PolicyForbidden(id.to_owned()))).then(|| format!("the id `{id}` is a refusal of its own"))
+}
+
+/// Byte at which `words` stand in the text, comments left out; 0 where they do not.
+fn find(text: &str, words: &str) -> usize {
+    let mut offset = 0_usize;
+    for line in text.split_inclusive('\n') {
+        let code = line.split("//").next().unwrap_or_default();
+        if let Some(within) = code.find(words) {
+            return offset.saturating_add(within);
+        }
+        offset = offset.saturating_add(line.len());
+    }
+    0
+}

@@ -1,0 +1,10 @@
+//! The promises of the policies, through the public door: what loads, what does not, and who may.
+
+#[cfg(test)]
+mod decisions;
+#[cfg(test)]
+mod default_rules;
+#[cfg(test)]
+mod folder;
+#[cfg(test)]
+mod loading;

@@ -1,0 +1,141 @@
+//! The sidecar as a process: everything that it is made of, wired from top to bottom.
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+
+use anyhow::Context as _;
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+
+use crate::{
+    broker::{self, Broker},
+    config::{Config, EdgeConfig, RawConfig},
+    inbound::{Inbound, Sessions},
+    metrics::Metrics,
+    outbound::{Credentials, Outbound},
+    pool::Pool,
+    snapshot::Snapshots,
+    transactions::Transactions,
+};
+use runtime::{
+    admin,
+    config::Problems,
+    mtls::{Acceptor, Connector},
+    process::Process,
+    serve::{self, Listener},
+    shutdown::Shutdown,
+    workload::Workload,
+};
+
+/// The sidecar.
+#[derive(Debug)]
+pub struct App;
+
+impl runtime::process::App for App {
+    const NAME: &'static str = "countersign-sidecar";
+    const SHORT: &'static str = "sidecar";
+    const ABOUT: &'static str = "The data path in every pod: tokens end and begin here, and the app never sees one.";
+    type Raw = RawConfig;
+    type Config = Config;
+
+    fn config(raw: RawConfig, problems: &mut Problems) -> Option<Config> {
+        Config::read(raw, problems)
+    }
+
+    /// Ready: identity and targets.
+    async fn serve(config: Config, process: Process) -> anyhow::Result<()> {
+        let Process { shutdown, telemetry, ready_file } = &process;
+        let targets = telemetry.ready_flag("targets");
+        let workload = Workload::connect(&config.workload_api, &process);
+        let metrics = Metrics::new(telemetry);
+        let snapshots = Snapshots::default();
+        let transactions = Transactions::default();
+        let pool = Pool::new(workload.clone(), shutdown);
+        let connector = Connector::new(workload.clone());
+        let watching = broker::follow(config.broker.clone(), connector, snapshots.clone(), targets, shutdown.clone());
+        shutdown.spawn("watch", watching);
+        let broker = Broker::new(config.broker, pool.clone(), workload.clone(), metrics.clone());
+        let outbound = Arc::new(Outbound {
+            workload: workload.clone(),
+            snapshots: snapshots.clone(),
+            transactions: transactions.clone(),
+            credentials: Credentials::new(broker.clone(), shutdown.clone(), metrics.clone()),
+            pool: pool.clone(),
+            metrics: metrics.clone(),
+        });
+        let inbound = Arc::new(Inbound {
+            workload: workload.clone(),
+            snapshots,
+            transactions,
+            broker,
+            pool,
+            app: config.app,
+            sessions: Sessions::new(),
+            metrics,
+            shutdown: shutdown.clone(),
+        });
+
+        let mesh = bind(&config.mesh).await?.counted(telemetry, "mesh");
+        let agent = bind(&config.agent.to_string()).await?.counted(telemetry, "agent");
+        let admin = admin::serve(&config.admin, telemetry.clone(), shutdown)
+            .await
+            .with_context(|| format!("cannot listen on `{}`", config.admin))?;
+        let mut addresses = BTreeMap::from([
+            ("mesh", mesh.address().to_string()),
+            ("agent", agent.address().to_string()),
+            ("admin", admin),
+        ]);
+        if let Some(edge) = config.edge {
+            let listener = bind(&edge.listen).await?.counted(telemetry, "edge");
+            addresses.insert("edge", listener.address().to_string());
+            serve_edge(edge, listener, Arc::clone(&inbound), shutdown);
+        }
+        serve_mesh(mesh, Acceptor::new(workload), inbound, shutdown);
+        serve_agent(agent, outbound, shutdown);
+        ready_file.write(&addresses).context("cannot write the ready file")?;
+        tracing::info!(?addresses, "the sidecar serves");
+        shutdown.cancelled().await;
+        Ok(())
+    }
+}
+
+async fn bind(address: &str) -> anyhow::Result<Listener> {
+    Listener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
+}
+
+fn serve_mesh(listener: Listener, acceptor: Acceptor, inbound: Arc<Inbound>, shutdown: &Shutdown) {
+    let door = serve::mtls(listener, acceptor, shutdown.clone(), move |peer| {
+        let inbound = Arc::clone(&inbound);
+        service_fn(move |request: Request<Incoming>| {
+            let (inbound, peer) = (Arc::clone(&inbound), Arc::clone(&peer));
+            // On the heap: a connection holds one of these for each stream.
+            Box::pin(async move { Ok::<_, Infallible>(inbound.mesh(&peer, request).await) })
+        })
+    });
+    shutdown.spawn("mesh door", door);
+}
+
+fn serve_agent(listener: Listener, outbound: Arc<Outbound>, shutdown: &Shutdown) {
+    let door = serve::plain(listener, shutdown.clone(), move |_from| {
+        let outbound = Arc::clone(&outbound);
+        service_fn(move |request: Request<Incoming>| {
+            let outbound = Arc::clone(&outbound);
+            Box::pin(async move { Ok::<_, Infallible>(outbound.agent(request).await) })
+        })
+    });
+    shutdown.spawn("agent door", door);
+}
+
+fn serve_edge(edge: EdgeConfig, listener: Listener, inbound: Arc<Inbound>, shutdown: &Shutdown) {
+    let over_tls = edge.tls.is_some();
+    let make = move |_from| {
+        let inbound = Arc::clone(&inbound);
+        service_fn(move |request: Request<Incoming>| {
+            let inbound = Arc::clone(&inbound);
+            Box::pin(async move { Ok::<_, Infallible>(inbound.edge(request, over_tls).await) })
+        })
+    };
+    match edge.tls {
+        Some(tls) => shutdown.spawn("edge door", serve::tls(listener, tls, shutdown.clone(), make)),
+        None => shutdown.spawn("edge door", serve::plain(listener, shutdown.clone(), make)),
+    }
+}

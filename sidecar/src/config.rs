@@ -1,0 +1,161 @@
+//! What sidecar.yaml means. Every mistake is told, each with its key; what is weak needs a key that begins with
+//! `danger_`, and what the app may reach listens on loopback only.
+
+mod raw;
+
+use std::net::SocketAddr;
+
+use runtime::{admin::AdminListen, config::Problems, tls::DoorTls};
+use url::{Host, Url};
+
+pub use self::raw::{RawAdmin, RawAgent, RawBroker, RawConfig, RawEdge, RawMesh, RawTls};
+use crate::broker::BrokerAddress;
+use identity::workload_id;
+
+/// The sidecar's configuration.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) workload_api: String,
+    pub(crate) broker: BrokerAddress,
+    /// `host:port` of the app.
+    pub(crate) app: String,
+    pub(crate) mesh: String,
+    pub(crate) agent: SocketAddr,
+    pub(crate) edge: Option<EdgeConfig>,
+    pub(crate) admin: AdminListen,
+}
+
+/// The door for users.
+#[derive(Debug)]
+pub(crate) struct EdgeConfig {
+    pub(crate) listen: String,
+    /// `None`: clear text on loopback.
+    pub(crate) tls: Option<DoorTls>,
+}
+
+impl Config {
+    /// Reads `raw` whole and tells every problem; `None` if there was one.
+    pub(crate) fn read(raw: RawConfig, problems: &mut Problems) -> Option<Self> {
+        if !raw.workload_api.starts_with("unix:///") {
+            problems.at("workload_api", format!("`{}` is no `unix:///<absolute path>`", raw.workload_api));
+        }
+        let broker = broker(&raw.broker, problems);
+        let app = app(&raw.app, problems);
+        check_address("mesh.listen", &raw.mesh.listen, problems);
+        let agent = agent(&raw.agent.listen, problems);
+        let edge = raw.edge.map(|edge| self::edge(edge, problems));
+        let admin = AdminListen::parse(&raw.admin.listen);
+        let admin = admin.map_err(|fault| problems.at("admin.listen", fault.to_string())).ok();
+        if !problems.is_empty() {
+            return None;
+        }
+        Some(Self {
+            workload_api: raw.workload_api,
+            broker: broker?,
+            app: app?,
+            mesh: raw.mesh.listen,
+            agent: agent?,
+            edge: match edge {
+                None => None,
+                Some(edge) => Some(edge?),
+            },
+            admin: admin?,
+        })
+    }
+}
+
+fn broker(raw: &RawBroker, problems: &mut Problems) -> Option<BrokerAddress> {
+    let id = workload_id(&raw.id).map_err(|fault| problems.at("broker.id", format!("`{}` is {fault}", raw.id))).ok();
+    let connect = bare_url(&raw.url, "https").or_else(|| {
+        problems.at("broker.url", format!("`{}` is no `https://<host>[:<port>]`", raw.url));
+        None
+    });
+    Some(BrokerAddress { connect: connect?, id: id? })
+}
+
+/// Clear text never leaves the host, so the app is on loopback.
+fn app(url: &str, problems: &mut Problems) -> Option<String> {
+    let parsed = Url::parse(url).ok();
+    let loopback = match parsed.as_ref().and_then(Url::host) {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    match bare_url(url, "http") {
+        Some(address) if loopback => Some(address),
+        Some(_) => {
+            problems.at("app", format!("`{url}` is not on loopback; the sidecar stands beside its app"));
+            None
+        }
+        None => {
+            problems.at("app", format!("`{url}` is no `http://127.0.0.1:<port>`"));
+            None
+        }
+    }
+}
+
+/// `host:port` of a URL that has nothing else.
+fn bare_url(text: &str, scheme: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let bare = url.scheme() == scheme
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+    bare.then(|| format!("{host}:{port}"))
+}
+
+fn agent(listen: &str, problems: &mut Problems) -> Option<SocketAddr> {
+    match listen.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Some(address),
+        Ok(_) => {
+            problems.at("agent.listen", format!("`{listen}` is not loopback; this door adds credentials for its app"));
+            None
+        }
+        Err(_not_an_address) => {
+            problems.at("agent.listen", format!("`{listen}` is no `127.0.0.1:<port>`"));
+            None
+        }
+    }
+}
+
+fn edge(raw: RawEdge, problems: &mut Problems) -> Option<EdgeConfig> {
+    check_address("edge.listen", &raw.listen, problems);
+    let tls = match (raw.tls, raw.danger_plain) {
+        (Some(_), true) => {
+            problems.at("edge.danger_plain", "stands beside `edge.tls`; take one of them away");
+            return None;
+        }
+        (None, false) => {
+            problems.at("edge.tls", "users need TLS here; only with `danger_plain: true` on loopback not");
+            return None;
+        }
+        (None, true) => {
+            if !raw.listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()) {
+                problems.at("edge.danger_plain", format!("`{}` is not loopback, so it needs `edge.tls`", raw.listen));
+            }
+            None
+        }
+        (Some(files), false) => match DoorTls::from_pem_files(&files.certificate, &files.key) {
+            Ok(tls) => Some(tls),
+            Err(fault) => {
+                problems.at("edge.tls", fault.to_string());
+                return None;
+            }
+        },
+    };
+    Some(EdgeConfig { listen: raw.listen, tls })
+}
+
+fn check_address(key: &str, address: &str, problems: &mut Problems) {
+    let parts = address.rsplit_once(':');
+    if parts.is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
+        problems.at(key, format!("`{address}` is no `host:port`"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

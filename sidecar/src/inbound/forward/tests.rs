@@ -1,0 +1,225 @@
+//! What an app gets, and for how long its handle lives, over real HTTP.
+
+use std::{convert::Infallible, sync::Mutex};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use runtime::{process::Process, ready_file::ReadyFile, workload::Workload};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::{
+    broker::{Broker, BrokerAddress},
+    inbound::{
+        Sessions,
+        authenticate::{self, Sides},
+        authorize,
+    },
+    metrics::Metrics,
+    pool::Pool,
+    signer::{Signer, access, id, txn},
+    snapshot::{Snapshots, tests as snapshots},
+    strip::Shown,
+    transactions::{Held, Transactions},
+};
+
+/// A door in front of an app that answers what `answer` says and notes the heads of its requests.
+struct Stage {
+    door: Inbound,
+    seen: Arc<Mutex<Vec<Parts>>>,
+}
+
+async fn stage(answer: fn() -> Response<Full<Bytes>>) -> Stage {
+    let process = Process::new(ReadyFile::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let app = listener.local_addr().expect("an address").to_string();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (noted, tasks) = (Arc::clone(&seen), process.shutdown.clone());
+    process.shutdown.spawn("app", async move {
+        while let Ok((tcp, _from)) = listener.accept().await {
+            let noted = Arc::clone(&noted);
+            let service = service_fn(move |request: Request<Incoming>| {
+                noted.lock().expect("no panic").push(request.into_parts().0);
+                async move { Ok::<_, Infallible>(answer()) }
+            });
+            let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service);
+            tasks.spawn("app connection", async move { drop(serving.await) });
+        }
+    });
+    let workload = Workload::connect("unix:///nowhere/agent.sock", &process);
+    let pool = Pool::new(workload.clone(), &process.shutdown);
+    let metrics = Metrics::default();
+    let address = BrokerAddress { connect: "127.0.0.1:1".to_owned(), id: id("broker") };
+    let door = Inbound {
+        broker: Broker::new(address, pool.clone(), workload.clone(), metrics.clone()),
+        workload,
+        snapshots: Snapshots::default(),
+        transactions: Transactions::default(),
+        pool,
+        app,
+        sessions: Sessions::new(),
+        metrics,
+        shutdown: process.shutdown,
+    };
+    Stage { door, seen }
+}
+
+fn life(secs: u64) -> Value {
+    let now = clock::now().secs();
+    json!({"iat": now, "exp": now.saturating_add(secs)})
+}
+
+/// What begins at an edge: a transaction that lives for `secs`.
+fn begun(secs: u64) -> Permit {
+    let signer = Signer::new();
+    let snapshot = signer.snapshot(Vec::new());
+    let token = identity::RawToken::parse(signer.sign("txntoken+jwt", &txn(&life(secs)))).expect("a token");
+    let (keys, issuer) = (&snapshot.keys, &snapshot.issuer);
+    authorize::begun(Held::verify(token, keys, issuer, &snapshot.trust_domain, clock::now()).expect("verified"))
+}
+
+/// A call of `kind` at tickets that wants to know the subject.
+fn called(kind: Kind) -> Permit {
+    let signer = Signer::new();
+    let tickets = api::Target {
+        identity_headers: ["subject", "actors", "scope", "transaction"].map(str::to_owned).to_vec(),
+        ..snapshots::tickets()
+    };
+    let snapshot = signer.snapshot(vec![tickets]);
+    let target = Arc::clone(snapshot.serves.by_name("tickets").expect("the target"));
+    let token = signer.sign("at+jwt", &access(target.audience().as_str(), &life(60)));
+    let authorization = HeaderValue::try_from(format!("Bearer {token}")).ok();
+    let shown = Shown { authorization, ..Shown::default() };
+    let (peer, own) = (id("planner"), id("tickets"));
+    let sides = Sides { peer: &peer, own: &own, now: clock::now() };
+    let verified = authenticate::call(shown, &target, &snapshot, sides).expect("verified");
+    authorize::call(verified, target, &identity::Scopes::none(), kind).expect("a permit")
+}
+
+fn asked(headers: &[(&str, &str)]) -> Parts {
+    let builder = Request::post("https://tickets.tools.svc/mcp?q=1");
+    let request = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+    let mut parts = request.body(()).expect("a request").into_parts().0;
+    strip::request(&mut parts).map(drop).expect("no refusal");
+    parts
+}
+
+async fn through(stage: &Stage, permit: Permit, parts: Parts) -> Result<Response<Body>, Refusal> {
+    forward(&stage.door, permit, parts, Body::full("{}"), "tickets.tools.svc").await
+}
+
+fn head(stage: &Stage) -> Parts {
+    stage.seen.lock().expect("no panic").pop().expect("a request")
+}
+
+#[tokio::test]
+async fn an_app_gets_the_handle_and_what_it_asked_for_and_no_token() {
+    let stage = stage(|| Response::new(Full::default())).await;
+    let forged = [
+        ("authorization", "Bearer user"),
+        ("countersign-subject", "mallory"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-kept", "1"),
+    ];
+    let response = through(&stage, called(Kind::Message), asked(&forged)).await.expect("an answer");
+    assert_eq!(response.status(), http::StatusCode::OK);
+    let head = head(&stage);
+    let get = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    assert_eq!(head.uri, "/mcp?q=1");
+    assert_eq!(get("host"), Some(stage.door.app.as_str()));
+    assert_eq!(get("x-forwarded-host"), Some("tickets.tools.svc"));
+    assert_eq!(get("countersign-subject"), Some("alice"));
+    assert_eq!(get("countersign-actors"), Some("spiffe://corp.example/ns/agents/sa/planner"));
+    assert_eq!(get("countersign-scope"), Some("tickets:read"));
+    assert_eq!(get("countersign-transaction"), Some("x1"));
+    assert_eq!(get("countersign-handle").map(str::len), Some(43));
+    assert_eq!((get("authorization"), get("x-kept")), (None, Some("1")));
+}
+
+#[tokio::test]
+async fn a_handle_lives_exactly_as_long_as_its_exchange() {
+    let stage = stage(|| Response::new(Full::from("hello"))).await;
+    let response = through(&stage, begun(120), asked(&[])).await.expect("an answer");
+    let handle = head(&stage).headers.get(strip::HANDLE).cloned();
+    let live = stage.door.transactions.find(handle.as_ref()).expect("alive while the answer flows");
+    assert!(live.held(clock::now()).is_ok());
+    assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "hello");
+    assert_eq!(stage.door.transactions.find(handle.as_ref()).err(), Some(Refusal::CallNoTransaction));
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_ends_the_handle() {
+    let stage = stage(|| Response::new(Full::from("hello"))).await;
+    let response = through(&stage, begun(120), asked(&[])).await.expect("an answer");
+    let handle = head(&stage).headers.get(strip::HANDLE).cloned();
+    drop(response);
+    assert_eq!(stage.door.transactions.find(handle.as_ref()).err(), Some(Refusal::CallNoTransaction));
+}
+
+#[tokio::test]
+async fn what_an_app_says_about_credentials_does_not_leave() {
+    let stage = stage(|| {
+        let answer = Response::builder()
+            .status(http::StatusCode::UNAUTHORIZED)
+            .header("countersign-refusal", "access_token.expired")
+            .header("countersign-handle", "h")
+            .header("authorization", "a")
+            .header("www-authenticate", "Basic");
+        answer.body(Full::default()).expect("an answer")
+    })
+    .await;
+    let response = through(&stage, called(Kind::Message), asked(&[])).await.expect("an answer");
+    assert_eq!(response.status(), http::StatusCode::UNAUTHORIZED);
+    assert!(response.headers().contains_key("www-authenticate"));
+    for name in ["countersign-refusal", "countersign-handle", "authorization"] {
+        assert!(!response.headers().contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_is_filtered_and_one_that_is_too_long_is_not_carried() {
+    let short = stage(|| {
+        let tools = json!([{"name": "list_tickets"}, {"name": "close_ticket"}]);
+        let body = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools}}).to_string();
+        Response::builder().header("content-type", "application/json").body(Full::from(body)).expect("an answer")
+    })
+    .await;
+    let response = through(&short, called(Kind::ListTools), asked(&[("accept-encoding", "gzip")])).await;
+    let body = response.expect("an answer").into_body().collect().await.expect("a body").to_bytes();
+    let answer: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(answer["result"]["tools"], json!([{"name": "list_tickets"}]));
+    assert!(!head(&short).headers.contains_key("accept-encoding"));
+    let long = stage(|| {
+        let body = format!("\"{}\"", "x".repeat(1024 * 1024));
+        Response::builder().header("content-type", "application/json").body(Full::from(body)).expect("an answer")
+    })
+    .await;
+    let refused = through(&long, called(Kind::ListTools), asked(&[])).await;
+    assert_eq!(refused.err(), Some(Refusal::PeerAnswer));
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_there_is_a_fault() {
+    let mut stage = stage(|| Response::new(Full::default())).await;
+    stage.door.app = "127.0.0.1:1".to_owned();
+    assert_eq!(through(&stage, begun(120), asked(&[])).await.err(), Some(Refusal::FaultApp));
+}
+
+#[tokio::test]
+async fn a_session_is_bound_when_it_is_opened() {
+    let stage = stage(|| Response::builder().header("mcp-session-id", "s1").body(Full::default()).expect("an answer"));
+    let stage = stage.await;
+    through(&stage, called(Kind::Initialize), asked(&[])).await.expect("an answer");
+    let named = asked(&[("mcp-session-id", "s1")]);
+    let permit = called(Kind::Message);
+    let (_target, access) = permit.called().expect("a call");
+    let check = stage.door.sessions.check("tickets", &named.headers, Kind::Message, access).await;
+    assert_eq!(check, Ok(()));
+    let unknown = asked(&[("mcp-session-id", "s2")]);
+    let check = stage.door.sessions.check("tickets", &unknown.headers, Kind::Message, access).await;
+    assert_eq!(check, Err(Refusal::CallSession));
+}

@@ -1,0 +1,27 @@
+//! THE DATA PATH of a pod. In: `mtls (Peer) → inbound { authenticate → mcp → authorize (Permit) → forward }`.
+//! Out: `serve → outbound { transaction → route → credential → forward }`. Tokens end and begin here; the app never sees
+//! one. Nothing is let through because something is missing, slow or broken.
+
+mod answer;
+mod app;
+mod backoff;
+mod body;
+mod broker;
+mod causes;
+mod config;
+pub mod inbound;
+mod mcp;
+mod metrics;
+mod outbound;
+mod outgoing;
+mod perimeter;
+mod pool;
+mod snapshot;
+mod strip;
+mod transactions;
+
+#[cfg(test)]
+mod signer;
+
+pub use app::App;
+pub use config::{Config, RawAdmin, RawAgent, RawBroker, RawConfig, RawEdge, RawMesh, RawTls};

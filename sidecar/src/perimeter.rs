@@ -1,0 +1,244 @@
+//! From a request to the scope that it needs, by the target's mapping (`protocol.md` §6). Both doors use this one
+//! reading: outbound to ask for the scope, inbound to check it. What is not mapped does not exist.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, header, request::Parts};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as HttpBody, Incoming};
+use runtime::serve::{BODY_IDLE_MAX, IdleBody};
+
+use crate::{
+    answer::About,
+    body::Body,
+    mcp::{self, Ask},
+};
+use identity::{Mapping, Refusal, Scopes, Target};
+
+/// Longest body that is held to find the MCP operation (`security.md` §1).
+const PEEK_LENGTH_MAX: usize = 1024 * 1024;
+/// Longest time that such a body may take to arrive: a megabyte over a slow line.
+const PEEK_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A request that the target maps.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The scope that it needs; empty: none.
+    pub(crate) needs: Scopes,
+    /// What the doors must do besides.
+    pub(crate) kind: Kind,
+    /// Its body.
+    pub(crate) payload: Payload,
+}
+
+/// Kinds of calls that are treated in their own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Plain HTTP.
+    Http,
+    /// An MCP message without more.
+    Message,
+    /// MCP `initialize`: its answer may open a session.
+    Initialize,
+    /// MCP `tools/list`: its answer is filtered.
+    ListTools,
+    /// MCP GET: an event stream from the server.
+    Listen,
+    /// MCP DELETE: ends the session.
+    EndSession,
+}
+
+impl Kind {
+    /// Whether it belongs to MCP.
+    pub(crate) const fn is_mcp(self) -> bool {
+        match self {
+            Self::Http => false,
+            Self::Message | Self::Initialize | Self::ListTools | Self::Listen | Self::EndSession => true,
+        }
+    }
+}
+
+/// A request's body: held whole after a peek, else streaming.
+pub(crate) enum Payload {
+    /// Held; can be sent again.
+    Held(Bytes),
+    /// Arrives while it is sent.
+    Stream(Incoming),
+}
+
+impl Payload {
+    /// The body to send.
+    pub(crate) fn into_body(self) -> Body {
+        match self {
+            Self::Held(bytes) => Body::full(bytes),
+            Self::Stream(incoming) if incoming.is_end_stream() => Body::empty(),
+            Self::Stream(incoming) => {
+                Body::of(IdleBody::new(crate::body::Flow::new(incoming, std::future::pending(), ()), BODY_IDLE_MAX))
+            }
+        }
+    }
+
+    /// A copy of a body that can be sent again.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Held(bytes) => Some(Self::Held(bytes.clone())),
+            Self::Stream(incoming) if incoming.is_end_stream() => Some(Self::Held(Bytes::new())),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(bytes) => write!(f, "Held({} bytes)", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream(..)"),
+        }
+    }
+}
+
+/// Finds what `target` maps the request to. Reads at most [`PEEK_LENGTH_MAX`] of an MCP message and notes in `about`
+/// how to answer it. Dropped half-way, the body is lost and nothing was sent.
+///
+/// # Errors
+/// [`Refusal::CallUnmapped`], [`Refusal::CallBatch`], [`Refusal::CallTooLarge`] or [`Refusal::CallMalformed`].
+pub(crate) async fn read(target: &Target, parts: &Parts, body: Incoming, about: &mut About) -> Result<Call, Refusal> {
+    let path = parts.uri.path();
+    match target.mapping() {
+        Mapping::Everything | Mapping::Routes(_) => {
+            let needs = target.scope_of_route(parts.method.as_str(), path).ok_or(Refusal::CallUnmapped)?;
+            Ok(Call { needs, kind: Kind::Http, payload: Payload::Stream(body) })
+        }
+        Mapping::Mcp(_) => match endpoint(target, path, &parts.method)? {
+            Endpoint::Post => message(target, &parts.headers, body, about).await,
+            Endpoint::Bodiless(kind) if body.is_end_stream() => {
+                Ok(Call { needs: Scopes::none(), kind, payload: Payload::Held(Bytes::new()) })
+            }
+            Endpoint::Bodiless(_) => Err(Refusal::CallMalformed),
+        },
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Endpoint {
+    Post,
+    Bodiless(Kind),
+}
+
+/// MCP over streamable HTTP has one endpoint: the resource itself; a path below it maps nothing.
+fn endpoint(target: &Target, path: &str, method: &Method) -> Result<Endpoint, Refusal> {
+    let here = path.strip_prefix(target.path()).is_some_and(|rest| rest.is_empty() || rest == "/");
+    match *method {
+        _ if !here => Err(Refusal::CallUnmapped),
+        Method::POST => Ok(Endpoint::Post),
+        Method::GET => Ok(Endpoint::Bodiless(Kind::Listen)),
+        Method::DELETE => Ok(Endpoint::Bodiless(Kind::EndSession)),
+        _ => Err(Refusal::CallUnmapped),
+    }
+}
+
+async fn message(target: &Target, headers: &HeaderMap, body: Incoming, about: &mut About) -> Result<Call, Refusal> {
+    // What another reader could decode differently is not sent on.
+    if headers.contains_key(header::CONTENT_ENCODING) || !is_plain_json(headers) {
+        return Err(Refusal::CallMalformed);
+    }
+    let bytes = held(body).await?;
+    let message = mcp::read(&bytes, headers).map_err(|fault| {
+        about.rpc = Some(fault.rpc);
+        fault.refusal
+    })?;
+    about.rpc = Some(message.rpc);
+    let needs = match message.ask.operation() {
+        Some(operation) => target.scope_of_operation(operation).ok_or(Refusal::CallUnmapped)?,
+        None => Scopes::none(),
+    };
+    let kind = match message.ask {
+        Ask::Initialize => Kind::Initialize,
+        Ask::ListTools => Kind::ListTools,
+        Ask::Free | Ask::Tool(_) | Ask::Resource(_) | Ask::Prompt(_) => Kind::Message,
+    };
+    Ok(Call { needs, kind, payload: Payload::Held(bytes) })
+}
+
+/// Whether the body says that it is JSON in UTF-8 (RFC 8259 §8.1), once. Some servers decode by `charset`.
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(only), None) = (types.next(), types.next()) else { return false };
+    let text = only.to_str().unwrap_or_default().to_ascii_lowercase();
+    let (essence, parameters) = text.split_once(';').unwrap_or((&text, ""));
+    let charset = parameters.trim();
+    essence.trim() == "application/json" && matches!(charset, "" | "charset=utf-8" | "charset=\"utf-8\"")
+}
+
+async fn held<B>(body: B) -> Result<Bytes, Refusal>
+where
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let collected = tokio::time::timeout(PEEK_TIME_MAX, Limited::new(body, PEEK_LENGTH_MAX).collect()).await;
+    match collected {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(Refusal::CallTooLarge),
+        Ok(Err(_broken)) => Err(Refusal::CallMalformed),
+        Err(_elapsed) => Err(Refusal::CallMalformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Full, StreamBody};
+
+    use super::*;
+    use crate::snapshot::{Snapshot, tests as snapshots};
+
+    #[test]
+    fn a_path_below_the_mcp_endpoint_maps_nothing() {
+        let snapshot = Snapshot::try_from(snapshots::told(vec![snapshots::tickets()])).expect("a snapshot");
+        let target = snapshot.reaches.by_name("tickets").expect("the target");
+        assert_eq!(endpoint(target, "/mcp", &Method::POST), Ok(Endpoint::Post));
+        assert_eq!(endpoint(target, "/mcp/", &Method::POST), Ok(Endpoint::Post));
+        assert_eq!(endpoint(target, "/mcp", &Method::GET), Ok(Endpoint::Bodiless(Kind::Listen)));
+        assert_eq!(endpoint(target, "/mcp", &Method::DELETE), Ok(Endpoint::Bodiless(Kind::EndSession)));
+        for (path, method) in [
+            ("/mcp/admin", Method::POST),
+            ("/mcpx", Method::POST),
+            ("/", Method::GET),
+            ("/mcp", Method::PUT),
+            ("/mcp", Method::OPTIONS),
+        ] {
+            assert_eq!(endpoint(target, path, &method), Err(Refusal::CallUnmapped), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn only_json_in_utf_8_is_read() {
+        let with = |types: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for text in types {
+                headers.append(header::CONTENT_TYPE, text.parse().expect("a value"));
+            }
+            is_plain_json(&headers)
+        };
+        for text in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""] {
+            assert!(with(&[text]), "{text}");
+        }
+        for text in ["text/plain", "application/json; charset=utf-7", "application/json; a=b; charset=utf-16", ""] {
+            assert!(!with(&[text]), "{text}");
+        }
+        assert!(!with(&[]) && !with(&["application/json", "application/json"]));
+    }
+
+    #[tokio::test]
+    async fn a_body_one_byte_over_the_limit_is_refused() {
+        let body = |length: usize| Full::new(Bytes::from(vec![b' '; length]));
+        assert_eq!(held(body(PEEK_LENGTH_MAX)).await.map(|bytes| bytes.len()), Ok(PEEK_LENGTH_MAX));
+        assert_eq!(held(body(PEEK_LENGTH_MAX + 1)).await, Err(Refusal::CallTooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_refused() {
+        let silent =
+            StreamBody::new(futures_util::stream::pending::<Result<hyper::body::Frame<Bytes>, std::io::Error>>());
+        assert_eq!(held(silent).await, Err(Refusal::CallMalformed));
+    }
+}

@@ -1,0 +1,233 @@
+//! What the broker told this sidecar last: targets, keys, its edge entry. Taken whole or not at all; never merged.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use tokio::time::Instant;
+
+use identity::{
+    KeySet, KeySetFault, McpSpec, Refusal, Registry, RegistryProblem, Reserved, RouteSpec, ScopeFault, Scopes,
+    TargetSpec, TrustDomain,
+};
+
+/// After this silence of the watch stream everything is refused (`protocol.md` §8): the longest life of an access
+/// token. The broker speaks every 15 s.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// One snapshot, every rule checked.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// Generation of policy and registry: part of the cache key.
+    pub(crate) generation: u64,
+    /// Issuer of our tokens.
+    pub(crate) issuer: String,
+    /// Audience of transaction tokens.
+    pub(crate) trust_domain: TrustDomain,
+    /// The broker's keys.
+    pub(crate) keys: KeySet,
+    /// Targets that this workload serves.
+    pub(crate) serves: Registry,
+    /// Targets that it may call. All else is unlisted.
+    pub(crate) reaches: Registry,
+    /// Set where users may enter here.
+    pub(crate) edge: Option<EdgeEntry>,
+}
+
+/// What an edge may take in.
+#[derive(Debug)]
+pub(crate) struct EdgeEntry {
+    /// Scopes that users may bring.
+    pub(crate) scopes: Scopes,
+    /// Issuers of the tokens that are accepted, for RFC 9728 metadata.
+    pub(crate) authorities: Vec<String>,
+}
+
+/// Why a snapshot was refused whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SnapshotFault {
+    #[error("the snapshot names no issuer")]
+    Issuer,
+    #[error("the snapshot's trust domain is malformed: {0}")]
+    TrustDomain(String),
+    #[error("the snapshot's keys cannot be used")]
+    Keys(#[source] KeySetFault),
+    #[error("the snapshot's edge has malformed scopes")]
+    EdgeScopes(#[source] ScopeFault),
+    #[error("the snapshot breaks a rule of the registry: {0}")]
+    Registry(RegistryProblem),
+}
+
+impl TryFrom<api::Snapshot> for Snapshot {
+    type Error = SnapshotFault;
+
+    fn try_from(told: api::Snapshot) -> Result<Self, SnapshotFault> {
+        if told.issuer.is_empty() {
+            return Err(SnapshotFault::Issuer);
+        }
+        // The broker's own issuer is reserved even if a snapshot forgets to say so.
+        let reserved = told.reserved.iter().map(String::as_str).chain(std::iter::once(told.issuer.as_str()));
+        let reserved = Reserved::new(reserved);
+        Ok(Self {
+            generation: told.generation,
+            trust_domain: TrustDomain::new(&told.trust_domain)
+                .map_err(|fault| SnapshotFault::TrustDomain(fault.to_string()))?,
+            keys: KeySet::parse(&told.jwks).map_err(SnapshotFault::Keys)?,
+            serves: registry(told.serves, &reserved)?,
+            reaches: registry(told.reaches, &reserved)?,
+            edge: told.edge.map(edge).transpose()?,
+            issuer: told.issuer,
+        })
+    }
+}
+
+fn registry(targets: Vec<api::Target>, reserved: &Reserved) -> Result<Registry, SnapshotFault> {
+    let specs = targets.into_iter().map(spec).collect();
+    Registry::new(specs, reserved).map_err(|problems| {
+        // Never empty: `Registry::new` fails with the rules that were broken.
+        let unknown = RegistryProblem { index: 0, key: "targets", message: "a rule was broken".to_owned() };
+        SnapshotFault::Registry(problems.into_iter().next().unwrap_or(unknown))
+    })
+}
+
+fn spec(target: api::Target) -> TargetSpec {
+    let route = |route: api::Route| RouteSpec { methods: route.methods, path: route.path, scope: route.scope };
+    let mcp = |mcp: api::Mcp| McpSpec {
+        tools: mcp.tools.into_iter().collect(),
+        resources: mcp.resources.into_iter().collect(),
+        prompts: mcp.prompts.into_iter().collect(),
+    };
+    TargetSpec {
+        name: target.name,
+        resource: target.resource,
+        hosts: target.hosts,
+        workload: target.workload,
+        connect: target.connect,
+        passes_on: target.passes_on,
+        identity_headers: target.identity_headers,
+        mcp: target.mcp.map(mcp),
+        routes: target.routes.into_iter().map(route).collect(),
+    }
+}
+
+fn edge(edge: api::Edge) -> Result<EdgeEntry, SnapshotFault> {
+    Ok(EdgeEntry { scopes: edge.scopes.parse().map_err(SnapshotFault::EdgeScopes)?, authorities: edge.authorities })
+}
+
+/// The snapshot in force. Clones see the same one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshots(Arc<ArcSwapOption<Heard>>);
+
+#[derive(Debug)]
+struct Heard {
+    snapshot: Arc<Snapshot>,
+    at: Instant,
+}
+
+impl Snapshots {
+    /// The snapshot in force.
+    ///
+    /// # Errors
+    /// [`Refusal::FaultNotReady`] before the first one and after [`SILENCE_MAX`] without a word from the broker.
+    pub(crate) fn current(&self) -> Result<Arc<Snapshot>, Refusal> {
+        let heard = self.0.load();
+        match heard.as_deref() {
+            Some(heard) if heard.at.elapsed() < SILENCE_MAX => Ok(Arc::clone(&heard.snapshot)),
+            Some(_silent) => Err(Refusal::FaultNotReady),
+            None => Err(Refusal::FaultNotReady),
+        }
+    }
+
+    /// Takes `told` into force, or keeps the one before.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub(crate) fn hear(&self, told: api::Snapshot) -> Result<(), SnapshotFault> {
+        match Snapshot::try_from(told) {
+            Ok(snapshot) => {
+                self.0.store(Some(Arc::new(Heard { snapshot: Arc::new(snapshot), at: Instant::now() })));
+                Ok(())
+            }
+            Err(fault) => {
+                if let Some(heard) = self.0.load_full() {
+                    let snapshot = Arc::clone(&heard.snapshot);
+                    self.0.store(Some(Arc::new(Heard { snapshot, at: Instant::now() })));
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Whether a snapshot was ever taken into force.
+    pub(crate) fn any(&self) -> bool {
+        self.0.load().is_some()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn tickets() -> api::Target {
+        api::Target {
+            name: "tickets".into(),
+            resource: "https://tickets.tools.svc/mcp".into(),
+            hosts: vec!["tickets.tool".into()],
+            workload: "spiffe://corp.example/ns/tools/sa/tickets".into(),
+            connect: "tickets.tools.svc:8443".into(),
+            mcp: Some(api::Mcp {
+                tools: [
+                    ("list_tickets".into(), "tickets:read".into()),
+                    ("close_ticket".into(), "tickets:write".into()),
+                    ("help".into(), String::new()),
+                ]
+                .into(),
+                resources: [("ticket://1".into(), "tickets:read".into())].into(),
+                prompts: [("summary".into(), "tickets:read".into())].into(),
+            }),
+            ..api::Target::default()
+        }
+    }
+
+    pub(crate) fn told(targets: Vec<api::Target>) -> api::Snapshot {
+        api::Snapshot {
+            generation: 1,
+            issuer: "https://broker.agents.svc".into(),
+            trust_domain: "corp.example".into(),
+            jwks: br#"{"keys":[]}"#.to_vec(),
+            reaches: targets.clone(),
+            serves: targets,
+            ..api::Snapshot::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_with_a_reserved_audience_is_refused_whole_and_the_old_one_kept() {
+        let snapshots = Snapshots::default();
+        snapshots.hear(told(vec![tickets()])).expect("a good snapshot");
+        let issuer = api::Target { name: "evil".into(), resource: "https://broker.agents.svc/".into(), ..tickets() };
+        let evil = api::Snapshot { generation: 2, ..told(vec![issuer]) };
+        assert!(matches!(snapshots.hear(evil), Err(SnapshotFault::Registry(_))));
+        let kept = snapshots.current().expect("the old one");
+        assert_eq!(kept.generation, 1);
+        assert!(kept.reaches.by_name("tickets").is_some());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_known_before_the_first_snapshot() {
+        let snapshots = Snapshots::default();
+        assert_eq!(snapshots.current().err(), Some(Refusal::FaultNotReady));
+        let nameless = api::Snapshot { issuer: String::new(), ..told(Vec::new()) };
+        assert!(snapshots.hear(nameless).is_err());
+        assert!(!snapshots.any());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_broker_is_not_trusted_for_longer_than_a_token_lives() {
+        let snapshots = Snapshots::default();
+        snapshots.hear(told(Vec::new())).expect("a good snapshot");
+        tokio::time::advance(SILENCE_MAX).await;
+        assert_eq!(snapshots.current().err(), Some(Refusal::FaultNotReady));
+        snapshots.hear(told(Vec::new())).expect("a good snapshot");
+        assert!(snapshots.current().is_ok());
+    }
+}

@@ -1,0 +1,259 @@
+//! Which headers never cross a door (`protocol.md` §10), and which end at every hop (RFC 9110 §7.6.1).
+//! What a door needs of them is taken out here, once; after that no step can see or forward one.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Version,
+    header::{self, Entry},
+    request::Parts,
+};
+
+use identity::Refusal;
+
+/// The transaction token between two sidecars (draft-ietf-oauth-transaction-tokens-10 §8).
+pub(crate) const TXN_TOKEN: HeaderName = HeaderName::from_static("txn-token");
+/// The app's only sign of its transaction: opaque, random, worthless outside of this pod.
+pub(crate) const HANDLE: HeaderName = HeaderName::from_static("countersign-handle");
+/// Set by a mesh door alone, so that the caller's sidecar can tell its refusals from a tool's own answers.
+pub(crate) const REFUSAL: HeaderName = HeaderName::from_static("countersign-refusal");
+
+/// Credential headers beside those that begin with [`OURS`].
+const CREDENTIALS: [&str; 4] = ["authorization", "txn-token", "proxy-authorization", "x-forwarded-client-cert"];
+const OURS: &str = "countersign-";
+/// Headers that end at every hop, whatever `Connection` says.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    "expect",
+];
+/// Headers whose meaning this sidecar checks or sets. A server that reads `_` as `-` must not see a second one.
+const CHECKED: [&str; 7] = [
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "x-forwarded-host",
+    "mcp-session-id",
+];
+
+/// What a request showed, in the exact spelling. Underscore spellings count as shown twice, never as shown.
+#[derive(Default)]
+pub(crate) struct Shown {
+    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) txn_token: Option<HeaderValue>,
+    pub(crate) handle: Option<HeaderValue>,
+}
+
+/// Takes every credential and hop-by-hop header out of a request and returns what a door may look at.
+///
+/// # Errors
+/// [`Refusal::CallCredentialHeaders`] where one stands twice in any spelling or is named by `Connection`;
+/// [`Refusal::CallMethod`] for CONNECT and upgrades other than to HTTP/2, which a server may ignore (RFC 9110 §7.8).
+pub(crate) fn request(parts: &mut Parts) -> Result<Shown, Refusal> {
+    if parts.method == Method::CONNECT || upgrades(&parts.headers) {
+        return Err(Refusal::CallMethod);
+    }
+    let named = named_by_connection(&parts.headers).ok_or(Refusal::CallMalformed)?;
+    if named.iter().any(|name| is_credential(name)) {
+        return Err(Refusal::CallCredentialHeaders);
+    }
+    let mut seen: Vec<String> = Vec::new();
+    for name in parts.headers.iter().map(|(name, _)| name.as_str()).filter(|name| is_credential(name)) {
+        let plain = name.replace('_', "-");
+        if seen.contains(&plain) {
+            return Err(Refusal::CallCredentialHeaders);
+        }
+        seen.push(plain);
+    }
+    let shown = Shown {
+        authorization: parts.headers.remove(header::AUTHORIZATION),
+        txn_token: parts.headers.remove(TXN_TOKEN),
+        handle: parts.headers.remove(HANDLE),
+    };
+    end_at_this_hop(&mut parts.headers, &named);
+    let shadow =
+        |name: &str| name.contains('_') && (CHECKED.iter().any(|known| same(name, known)) || same_start(name, "mcp-"));
+    remove(&mut parts.headers, |name| is_credential(name) || shadow(name));
+    // Framing is made anew from the body that is really sent (RFC 9112 §6.3).
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.version = Version::HTTP_11;
+    Ok(shown)
+}
+
+/// Takes every credential and hop-by-hop header out of an answer.
+pub(crate) fn response(headers: &mut HeaderMap) {
+    let named = named_by_connection(headers).unwrap_or_default();
+    end_at_this_hop(headers, &named);
+    remove(headers, is_credential);
+}
+
+/// Takes every credential header out of trailers (RFC 9110 §6.5).
+pub(crate) fn trailers(trailers: &mut HeaderMap) {
+    remove(trailers, is_credential);
+}
+
+/// Whether a header of this name (lower case) never crosses a door, `_` read as `-`.
+fn is_credential(name: &str) -> bool {
+    CREDENTIALS.iter().any(|known| same(name, known)) || same_start(name, OURS)
+}
+
+fn same(name: &str, known: &str) -> bool {
+    name.len() == known.len() && same_start(name, known)
+}
+
+fn same_start(name: &str, known: &str) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() >= known.len() && name.bytes().map(fold).zip(known.bytes()).all(|(one, other)| one == other)
+}
+
+fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
+    for name in names {
+        if let Entry::Occupied(entry) = headers.entry(name) {
+            entry.remove_entry_mult();
+        }
+    }
+}
+
+fn end_at_this_hop(headers: &mut HeaderMap, named: &[String]) {
+    remove(headers, |name| HOP_BY_HOP.contains(&name) || named.iter().any(|known| known == name));
+}
+
+/// The header names in `Connection`, in lower case; `None` where it is not text.
+fn named_by_connection(headers: &HeaderMap) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for value in headers.get_all(header::CONNECTION) {
+        let list = value.to_str().ok()?;
+        names.extend(list.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()));
+    }
+    Some(names)
+}
+
+/// Whether the request asks for another protocol than HTTP/2.
+fn upgrades(headers: &HeaderMap) -> bool {
+    headers.get_all(header::UPGRADE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parts(headers: &[(&str, &str)]) -> Parts {
+        let builder = Request::builder().method("POST").uri("http://tickets.tool/mcp");
+        let request = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    fn left(headers: &[(&str, &str)]) -> Vec<String> {
+        let mut parts = parts(headers);
+        request(&mut parts).map(|_shown| ()).expect("no refusal");
+        parts.headers.keys().map(|name| name.as_str().to_owned()).collect()
+    }
+
+    fn refusal(headers: &[(&str, &str)]) -> Option<Refusal> {
+        request(&mut parts(headers)).err()
+    }
+
+    #[test]
+    fn credential_headers_do_not_pass_in_any_spelling() {
+        for name in [
+            "authorization",
+            "Authorization",
+            "txn-token",
+            "txn_token",
+            "Txn_Token",
+            "proxy-authorization",
+            "proxy_authorization",
+            "countersign-handle",
+            "countersign_handle",
+            "Countersign_Subject",
+            "countersign-anything",
+            "x-forwarded-client-cert",
+            "x_forwarded_client_cert",
+            "x-forwarded_client-cert",
+        ] {
+            assert_eq!(left(&[(name, "v"), ("x-kept", "v")]), ["x-kept"], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_credential_header_twice_is_refused_whatever_the_spelling() {
+        for (one, other) in [
+            ("authorization", "authorization"),
+            ("txn-token", "txn_token"),
+            ("countersign-handle", "countersign_handle"),
+            ("proxy-authorization", "proxy_authorization"),
+            ("x-forwarded-client-cert", "x_forwarded-client_cert"),
+        ] {
+            assert_eq!(refusal(&[(one, "a"), (other, "b")]), Some(Refusal::CallCredentialHeaders), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_credential_header_named_by_connection_is_refused() {
+        for value in ["txn-token", "close, Authorization", "Countersign_Handle", ",, txn_token"] {
+            assert_eq!(refusal(&[("connection", value)]), Some(Refusal::CallCredentialHeaders), "{value}");
+        }
+    }
+
+    #[test]
+    fn hop_by_hop_headers_and_those_that_connection_names_end_here() {
+        let headers = [
+            ("connection", "keep-alive, x-mine"),
+            ("keep-alive", "timeout=5"),
+            ("x-mine", "v"),
+            ("te", "trailers"),
+            ("content-length", "3"),
+            ("accept", "*/*"),
+        ];
+        assert_eq!(left(&headers), ["accept"]);
+    }
+
+    #[test]
+    fn a_shadow_of_a_checked_header_does_not_pass() {
+        assert_eq!(left(&[("mcp_session_id", "v"), ("Content_Length", "3"), ("x_y", "v")]), ["x_y"]);
+    }
+
+    #[test]
+    fn only_the_exact_spelling_is_shown() {
+        let mut exact = parts(&[("authorization", "Bearer a"), ("txn-token", "b"), ("countersign-handle", "c")]);
+        let shown = request(&mut exact).expect("no refusal");
+        assert!(shown.authorization.is_some() && shown.txn_token.is_some() && shown.handle.is_some());
+        let shown = request(&mut parts(&[("txn_token", "b"), ("countersign_handle", "c")])).expect("no refusal");
+        assert!(shown.txn_token.is_none() && shown.handle.is_none());
+    }
+
+    #[test]
+    fn tunnels_and_upgrades_are_refused_and_an_offer_of_http_2_is_ignored() {
+        let websocket = [("connection", "upgrade"), ("upgrade", "websocket")];
+        assert_eq!(refusal(&websocket), Some(Refusal::CallMethod));
+        assert_eq!(left(&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn answers_and_trailers_are_stripped_too() {
+        let mut headers = parts(&[
+            ("countersign-refusal", "access_token.expired"),
+            ("countersign_handle", "h"),
+            ("authorization", "a"),
+            ("authorization", "b"),
+            ("connection", "x-mine"),
+            ("x-mine", "v"),
+            ("www-authenticate", "Basic"),
+        ])
+        .headers;
+        response(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["www-authenticate"]);
+        let mut late = parts(&[("txn_token", "t"), ("x-checksum", "1")]).headers;
+        trailers(&mut late);
+        assert_eq!(late.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-checksum"]);
+    }
+}

@@ -1,0 +1,21 @@
+//! The one place where a test waits.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+const INTERVAL: Duration = Duration::from_millis(20);
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Asks again and again until there is something, for at most 20 seconds; then fails with `what`.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(started.elapsed() < DEADLINE, "waited {} s in vain: {what}", DEADLINE.as_secs());
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

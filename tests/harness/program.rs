@@ -1,0 +1,98 @@
+//! Runs one of our binaries to its end, bounded in time.
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use crate::eventually;
+
+/// Longest run: the demo takes a few seconds on an idle machine.
+const RUN_MAX: Duration = Duration::from_secs(120);
+
+/// A binary to run.
+#[derive(Debug)]
+pub struct Program(Command);
+
+/// A binary that serves, with its standard input held open.
+#[derive(Debug)]
+pub struct Running(Child);
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Program {
+    /// The binary `name`, which lies where this test's own folder `deps` lies.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let own = std::env::current_exe().expect("a path");
+        let folder: PathBuf = own.ancestors().nth(2).expect("target folder").into();
+        let mut command = Command::new(folder.join(name));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        Self(command)
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn arguments<S: AsRef<std::ffi::OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.0.args(arguments);
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// Runs it to its end.
+    pub async fn run(mut self) -> Finished {
+        let output = tokio::time::timeout(RUN_MAX, self.0.output()).await.expect("ended in time").expect("started");
+        Finished::of(&output)
+    }
+
+    /// Starts it to serve. It should have been given `--exit-on-stdin-close`.
+    #[must_use]
+    pub fn start(mut self) -> Running {
+        Running(self.0.stdin(Stdio::piped()).spawn().expect("started"))
+    }
+}
+
+impl Running {
+    /// The admin address from its ready file, once it is there.
+    pub async fn admin(&self, ready_file: &str) -> String {
+        eventually("the ready file is written", || async {
+            let text = std::fs::read_to_string(ready_file).ok()?;
+            let addresses: Value = serde_json::from_str(&text).ok()?;
+            Some(addresses["admin"].as_str()?.to_owned())
+        })
+        .await
+    }
+
+    /// Closes its standard input and waits for its end.
+    pub async fn end(mut self) -> Finished {
+        drop(self.0.stdin.take());
+        let output =
+            tokio::time::timeout(RUN_MAX, self.0.wait_with_output()).await.expect("ended in time").expect("ran");
+        Finished::of(&output)
+    }
+}
+
+impl Finished {
+    fn of(output: &std::process::Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}

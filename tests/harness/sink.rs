@@ -1,0 +1,106 @@
+//! An app of a test's own behind a sidecar: answers everything with 200 and remembers what reached it.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::eventually;
+
+/// What reached the app.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Method and path.
+    pub line: String,
+    /// Headers as they came.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+type Answering = dyn Fn(&Received) -> Response<Full<Bytes>> + Send + Sync;
+type Released = dyn Fn() -> bool + Send + Sync;
+
+/// The app. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Sink {
+    address: String,
+    received: Arc<Mutex<Vec<Received>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Sink {
+    /// Answers 200 with `ok`.
+    pub async fn open() -> Self {
+        Self::answering(|_received| Response::new(Full::new(Bytes::from_static(b"ok")))).await
+    }
+
+    /// Answers as `answer` says.
+    pub async fn answering(answer: impl Fn(&Received) -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
+        Self::start(Arc::new(answer), Arc::new(|| true)).await
+    }
+
+    async fn start(answer: Arc<Answering>, released: Arc<Released>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, Behaviour { received: Arc::clone(&received), answer, released }));
+        Self { address, received, _tasks: tasks }
+    }
+
+    /// Answers 200 with `ok`, but each request only once `released` says so.
+    pub async fn holding(released: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        let released = Arc::new(released);
+        Self::start(Arc::new(|_received| Response::new(Full::new(Bytes::from_static(b"ok")))), released).await
+    }
+
+    /// `http://host:port`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Everything so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().expect("not poisoned").clone()
+    }
+}
+
+#[derive(Clone)]
+struct Behaviour {
+    received: Arc<Mutex<Vec<Received>>>,
+    answer: Arc<Answering>,
+    released: Arc<Released>,
+}
+
+async fn accept(listener: TcpListener, behaviour: Behaviour) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _peer)) = listener.accept().await {
+        let behaviour = behaviour.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| respond(request, behaviour.clone()));
+            // A broken connection is the other side's business.
+            let _ended =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn respond(request: Request<Incoming>, behaviour: Behaviour) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let one = Received { line: format!("{} {}", head.method, head.uri), headers: head.headers, body };
+    let response = (behaviour.answer)(&one);
+    behaviour.received.lock().expect("not poisoned").push(one);
+    eventually("the app is released", || async { (behaviour.released)().then_some(()) }).await;
+    Ok(response)
+}

@@ -1,0 +1,21 @@
+//! `cargo demo`: builds the programs, then becomes `countersign demo`, so that exit code and signals are the demo's own.
+
+use std::{
+    ffi::OsString,
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitCode},
+};
+
+use anyhow::Context as _;
+
+use crate::{build, place::Place};
+
+/// Builds and runs; returns only where it could not.
+pub(crate) fn main(place: &Place, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
+    if !build::programs(place).context("cargo cannot be started")? {
+        return Ok(ExitCode::FAILURE);
+    }
+    let program = place.program("countersign");
+    let error = Command::new(&program).arg("demo").args(arguments).exec();
+    Err(error).with_context(|| format!("`{}` cannot be started", program.display()))
+}
