@@ -7,10 +7,12 @@ mod key_cache;
 
 use std::error::Error;
 
-use identity::{RawToken, Refusal, Scopes, Subject, SubjectToken, TokenFault, UnixTime, UserRule, verify};
+use identity::{
+    KeeperRule, RawToken, Refusal, Rule, Scopes, Subject, SubjectToken, TokenFault, UnixTime, UserRule, verify,
+};
 use runtime::workload::Workload;
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use self::{documents::Documents, key_cache::KeyCache};
@@ -18,6 +20,10 @@ use crate::{
     config::AuthorityConfig,
     names::{ACCESS_TOKEN, SPIFFE_JWT_ASSERTION, TOKEN_EXCHANGE},
 };
+
+/// Requests that may wait for one provider: half of all that the broker does at once, so that a provider which stands
+/// still stops those alone who need it, and calls within running transactions go on (`security.md` §5).
+const ASKING_MAX: usize = 256;
 
 /// All authorities.
 #[derive(Debug)]
@@ -29,6 +35,7 @@ pub(crate) struct Authority {
     config: AuthorityConfig,
     documents: Documents,
     keys: KeyCache,
+    asking: Semaphore,
 }
 
 /// What the provider gave for a user's token: a token for the broker itself, verified. It is shown to nobody but the
@@ -83,7 +90,8 @@ impl Authorities {
 
 impl Authority {
     fn new(config: AuthorityConfig) -> anyhow::Result<Self> {
-        Ok(Self { documents: Documents::new(&config)?, config, keys: KeyCache::default() })
+        let (documents, keys) = (Documents::new(&config)?, KeyCache::default());
+        Ok(Self { documents, config, keys, asking: Semaphore::new(ASKING_MAX) })
     }
 
     /// Its issuer URL.
@@ -93,25 +101,32 @@ impl Authority {
 
     /// Learns the keys anew if that is due; tells whether any are held.
     pub(crate) async fn refresh_keys(&self) -> bool {
-        self.keys.refresh(&self.documents, Instant::now()).await;
+        self.keys.refresh(&self.documents).await;
         self.keys.any()
     }
 
-    /// Verifies a user's token. An unknown key is looked for once, not more often than the cache allows (N43).
+    /// Verifies a user's token.
     ///
     /// # Errors
-    /// `subject.*`; `fault.provider` while no keys could be had at all.
+    /// `subject.*`; `fault.provider` while no keys could be had at all; `fault.overloaded`.
     pub(crate) async fn verify(&self, raw: &RawToken, now: UnixTime) -> Result<SubjectToken, Refusal> {
         let rule = UserRule { issuer: &self.config.issuer, audience: &self.config.client_id };
-        match verify(raw, &self.keys.current(), &rule, now) {
+        self.prove(raw, &rule, now).await
+    }
+
+    /// An unknown key is looked for once, not more often than the cache allows (N43).
+    async fn prove<R: Rule>(&self, raw: &RawToken, rule: &R, now: UnixTime) -> Result<R::Proof, Refusal> {
+        match verify(raw, &self.keys.current(), rule, now) {
             Err(TokenFault::KeyUnknown) => {}
             verified => return verified.map_err(Refusal::Subject),
         }
-        self.keys.refresh(&self.documents, Instant::now()).await;
+        let asking = self.asking.try_acquire().map_err(|_full| Refusal::FaultOverloaded)?;
+        self.keys.refresh(&self.documents).await;
+        drop(asking);
         if !self.keys.any() {
             return Err(Refusal::FaultProvider);
         }
-        verify(raw, &self.keys.current(), &rule, now).map_err(Refusal::Subject)
+        verify(raw, &self.keys.current(), rule, now).map_err(Refusal::Subject)
     }
 
     /// The subject under which the trust domain knows this user: `sub`, behind the authority's name where there are
@@ -142,7 +157,7 @@ impl Authority {
     ///
     /// # Errors
     /// `subject.session_ended`, `subject.*`, `scope.withdrawn`, `scope.widened`, `target.unknown`; `fault.provider` and
-    /// `fault.identity` when it cannot be asked.
+    /// `fault.identity` when it cannot be asked, `fault.overloaded` when too many wait for it.
     pub(crate) async fn exchange(
         &self,
         workload: &Workload,
@@ -164,20 +179,27 @@ impl Authority {
             client_assertion_type: SPIFFE_JWT_ASSERTION,
             client_assertion: svid.expose(),
         };
+        let asking = self.asking.try_acquire().map_err(|_full| Refusal::FaultOverloaded)?;
         let (status, body) = self.documents.post_exchange(&form).await.map_err(|fault| self.away(&fault))?;
+        drop(asking);
         let body = Zeroizing::new(body);
         let raw = answer::read(status, &body, claim.scopes, self.issuer())?;
         self.check(raw, claim, now).await
     }
 
-    /// The keeper must be for the same user and session, and for us.
+    /// The keeper must be for us alone (K7), and for the same user and session.
     async fn check(&self, raw: RawToken, claim: Claim<'_>, now: UnixTime) -> Result<Keeper, Refusal> {
-        let proof = self.verify(&raw, now).await.map_err(|refusal| self.odd(&refusal.code()))?;
+        let rule = KeeperRule { issuer: &self.config.issuer, client: &self.config.client_id };
+        let proof = match self.prove(&raw, &rule, now).await {
+            Ok(proof) => proof,
+            Err(Refusal::Subject(TokenFault::Audience)) => {
+                self.odd("another audience than the broker alone");
+                return Err(Refusal::ScopeWidened);
+            }
+            Err(refusal) => return Err(self.odd(&refusal.code())),
+        };
         if proof.subject() != claim.subject || proof.session() != claim.session {
             return Err(self.odd("another user or session"));
-        }
-        if proof.client() != self.config.client_id {
-            return Err(self.odd("another client"));
         }
         answer::compare(&proof.scopes().without_openid(), claim.scopes)?;
         Ok(Keeper { raw, proof })

@@ -8,8 +8,9 @@ mod subject;
 use identity::{DecisionRecord, Entry, Kind, Refusal, SpiffeId, UnixTime};
 
 pub(crate) use self::actor::Actor;
+use self::standing::Standing;
 use crate::{
-    grant::{self, Begin, Call, Case, Issued, Renew, mint},
+    grant::{self, Begin, Call, Case, Grant, Issued, Renew, mint},
     parties::Parties,
     request::{Request, Wish},
 };
@@ -53,32 +54,50 @@ pub(crate) async fn exchange(
         Wish::Call { transaction, target, scopes } => {
             let held = subject::transaction(parties, transaction, now)?;
             record.note(|entry| known(entry, &held));
-            let actor = Actor::calling(&held, requester)?;
+            Actor::calling(&held, requester)?;
             let standing = standing::of(parties, &held, now).await?;
-            let (person, ends) = (standing.person(), standing.ends());
-            let call = Call { person, actor, held: &held, target, scopes, ends };
-            let grant = grant::decide(&parties.policies, Case::Call(call), &parties.life, now)?;
-            standing.confirmed(parties, grant.needs_living_session(), now).await?;
-            grant
+            let decide = |standing: &Standing| {
+                let (person, ends) = (standing.person(), standing.ends());
+                let actor = Actor::calling(&held, requester)?;
+                let call = Call { person, actor, held: &held, target, scopes, ends };
+                grant::decide(&parties.policies, Case::Call(call), &parties.life, now)
+            };
+            decide_alive(parties, standing, decide, now).await?
         }
         Wish::Renew { transaction, scopes } => {
             let held = subject::transaction(parties, transaction, now)?;
             record.note(|entry| known(entry, &held));
-            let actor = Actor::renewing(&held, requester)?;
+            Actor::renewing(&held, requester)?;
             let standing = standing::of(parties, &held, now).await?;
-            let (person, ends) = (standing.person(), standing.ends());
             let targets: Vec<_> = parties.registry.iter().map(AsRef::as_ref).collect();
             let trust_domain = &parties.issuer.trust_domain;
-            let scopes = scopes.as_ref();
-            let renew = Renew { person, actor, held: &held, targets: &targets, trust_domain, scopes, ends };
-            let grant = grant::decide(&parties.policies, Case::Renew(renew), &parties.life, now)?;
-            standing.confirmed(parties, grant.needs_living_session(), now).await?;
-            grant
+            let decide = |standing: &Standing| {
+                let (person, ends) = (standing.person(), standing.ends());
+                let (actor, scopes) = (Actor::renewing(&held, requester)?, scopes.as_ref());
+                let renew = Renew { person, actor, held: &held, targets: &targets, trust_domain, scopes, ends };
+                grant::decide(&parties.policies, Case::Renew(renew), &parties.life, now)
+            };
+            decide_alive(parties, standing, decide, now).await?
         }
     };
     record.note(|entry| grant.describe(entry));
     parties.recorder.granted(record.entry()).await?;
     mint(grant, &parties.issuer, now)
+}
+
+/// Decides; where the rule wants the provider's word that the session lives, once more after it was given, on what the
+/// provider says now: a group that the user left since does not count.
+async fn decide_alive(
+    parties: &Parties,
+    standing: Standing,
+    decide: impl Fn(&Standing) -> Result<Grant, Refusal>,
+    now: UnixTime,
+) -> Result<Grant, Refusal> {
+    let grant = decide(&standing)?;
+    if !grant.needs_living_session() || standing.session_lives() {
+        return Ok(grant);
+    }
+    decide(&standing.confirmed(parties, now).await?)
 }
 
 /// What a refusal's record can say before anything is verified.

@@ -29,7 +29,7 @@ const LONG_WORK_MAX: Duration = Duration::from_hours(1);
 /// Nobody else can build one:
 /// ```compile_fail,E0451
 /// fn forged(transaction: identity::TransactionId) -> broker::grant::Grant {
-///     broker::grant::Grant { transaction, ..todo!() }
+///     broker::grant::Grant { transaction, ..loop {} }
 /// }
 /// ```
 /// It has no copy:
@@ -108,6 +108,7 @@ impl Grant {
         entry.target = Some(self.target.clone());
         entry.scopes = Some(self.scopes().clone());
         entry.passed_on = self.planned.passed_on().cloned();
+        entry.may_ask = self.planned.may_ask().cloned();
         entry.tokens = self.planned.ids();
         entry.not_after = Some(self.planned.not_after());
         entry.rules = self.rules().to_vec();
@@ -272,8 +273,10 @@ fn renew_for_callee(
         for asked in [known.clone(), Scopes::none()].into_iter().chain(known.singles()) {
             let action = Action::Exchange { target: target.name() };
             let question = asked_by(case.held.requester(), action, case, &asked, scopes);
-            if let Decision::Permitted(permitted) = policies.decide(&question) {
-                return Ok(permitted);
+            match policies.decide(&question) {
+                Decision::Permitted(permitted) => return Ok(permitted),
+                Decision::Denied(Denial::Error(cause)) => return Err(not_evaluated(&cause)),
+                Decision::Denied(Denial::NoRule | Denial::Forbidden(_)) => {}
             }
         }
     }
@@ -296,15 +299,17 @@ fn asked_by<'a>(
 fn permit(policies: &Policies, question: &Question<'_>, candidates: &Scopes) -> Result<Permitted, Refusal> {
     let otherwise = match policies.decide(question) {
         Decision::Permitted(permitted) => return Ok(permitted),
-        Decision::Denied(Denial::Error(cause)) => {
-            tracing::error!(cause, "a policy could not be evaluated, so the request is refused");
-            return Err(Refusal::PolicyError);
-        }
+        Decision::Denied(Denial::Error(cause)) => return Err(not_evaluated(&cause)),
         Decision::Denied(Denial::NoRule) => Refusal::PolicyNoRule,
         Decision::Denied(Denial::Forbidden(rule)) => Refusal::PolicyForbidden(rule),
     };
     let less = policies.may_ask(question, candidates);
     Err(if less.anything { Refusal::ScopeNotPermitted } else { otherwise })
+}
+
+fn not_evaluated(cause: &str) -> Refusal {
+    tracing::error!(cause, "a policy could not be evaluated, so the request is refused");
+    Refusal::PolicyError
 }
 
 /// Asking what is not known there is refused whole; nothing is trimmed (N36, N37).

@@ -16,6 +16,7 @@ mod http;
 pub mod keys;
 mod names;
 mod parties;
+mod quota;
 mod record;
 mod request;
 mod seal;

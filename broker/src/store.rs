@@ -1,5 +1,5 @@
 //! What must survive a restart: transactions that were begun, keepers and signing keys. One SQLite file, mode 0600.
-//! Keepers and private keys lie in it encrypted; no token of our own is ever stored.
+//! Keepers, private keys and who a user is lie in it encrypted; no token of our own is ever stored.
 
 mod keepers;
 mod signing_keys;
@@ -8,7 +8,7 @@ mod transactions;
 use std::{
     error::Error,
     fs, io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     time::Duration,
 };
@@ -103,7 +103,9 @@ fn create(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
     }
-    fs::OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path).map(drop)
+    let file = fs::OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path)?;
+    // A file that was there before may be open to others.
+    file.set_permissions(fs::Permissions::from_mode(FILE_MODE))
 }
 
 fn migrator() -> Migrator {

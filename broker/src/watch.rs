@@ -1,30 +1,53 @@
 //! The watch stream: what a sidecar must know, and no more (`protocol.md` §1). Full snapshots, the first at once. A
 //! workload learns of its own targets and of those that some rule lets it reach; all else does not exist for it.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use api::{
     Edge, Mcp, Route, Snapshot, Target as Listed, WatchRequest,
     watch_service_server::{WatchService, WatchServiceServer},
 };
 use aws_lc_rs::digest;
-use axum::Router;
+use axum::{
+    Router,
+    extract::Request as HttpRequest,
+    middleware::{self, Next},
+    response::Response as HttpResponse,
+};
 use futures_util::{Stream, StreamExt as _, stream};
 use identity::{SpiffeId, Target};
-use runtime::{mtls::Peer, shutdown::Shutdown};
-use tokio::time::{MissedTickBehavior, interval};
+use runtime::{clock, mtls::Peer, shutdown::Shutdown};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tonic::{Request, Response, Status, service::Routes};
 
-use crate::parties::Parties;
+use crate::{
+    parties::Parties,
+    quota::{Quota, Share},
+};
 
 /// Between two snapshots: well under the 15 s that are promised and the 60 s after which a sidecar refuses everything.
 /// Nothing that a snapshot tells changes while a broker runs, so there is no other reason to send one.
 const REPEAT_EVERY: Duration = Duration::from_secs(10);
 
+/// Longest request in bytes; it says which build the sidecar is.
+const REQUEST_LENGTH_MAX: usize = 1024;
+/// Longest wait until the request has come: a stream without one would be held for nothing.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
+/// Streams of one workload: one for each of its pods, with those that were just left.
+const STREAMS_EACH_MAX: usize = 1024;
+
 /// The stream's service, to be merged into the door with mTLS.
 pub(crate) fn router(parties: Arc<Parties>, shutdown: Shutdown) -> Router {
     let generation = generation(&parties);
-    Routes::new(WatchServiceServer::new(Watch { parties, shutdown, generation })).into_axum_router()
+    let watch = Watch { parties, shutdown, generation, streams: Quota::new(STREAMS_EACH_MAX) };
+    let service = WatchServiceServer::new(watch).max_decoding_message_size(REQUEST_LENGTH_MAX);
+    Routes::new(service).into_axum_router().layer(middleware::from_fn(soon))
+}
+
+/// Answers within the time that a request may take to come; what then streams has no limit.
+async fn soon(request: HttpRequest, next: Next) -> Result<HttpResponse, Infallible> {
+    let answered = timeout(REQUEST_TIME_MAX, next.run(request)).await;
+    Ok(answered.unwrap_or_else(|_elapsed| Status::deadline_exceeded("no request came").into_http()))
 }
 
 #[derive(Debug)]
@@ -32,25 +55,45 @@ struct Watch {
     parties: Arc<Parties>,
     shutdown: Shutdown,
     generation: u64,
+    streams: Quota,
+}
+
+/// One stream.
+#[derive(Debug)]
+struct Watching {
+    snapshot: Snapshot,
+    every: Interval,
+    _share: Share,
 }
 
 #[tonic::async_trait]
 impl WatchService for Watch {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<Snapshot, Status>> + Send>>;
 
+    /// A stream ends with the certificate that opened it: who is no longer given an identity learns nothing more.
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let peer = request.extensions().get::<Arc<Peer>>().ok_or_else(|| Status::unauthenticated("no peer"))?;
+        if peer.id().trust_domain() != &self.parties.issuer.trust_domain {
+            return Err(Status::permission_denied("outside of the trust domain"));
+        }
+        let share = self.streams.take(peer.id()).ok_or_else(|| Status::resource_exhausted("too many streams"))?;
         let version: String = request.get_ref().version.chars().take(64).collect();
         tracing::info!(peer = %peer.id(), version, "a sidecar watches");
-        let snapshot = self.snapshot(peer.id());
         let mut every = interval(REPEAT_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ticks = stream::unfold(every, async |mut every| {
-            every.tick().await;
-            Some(((), every))
+        let watching = Watching { snapshot: self.snapshot(peer.id()), every, _share: share };
+        let snapshots = stream::unfold(watching, async |mut watching| {
+            watching.every.tick().await;
+            Some((Ok(watching.snapshot.clone()), watching))
         });
-        let snapshots = ticks.map(move |()| Ok(snapshot.clone())).take_until(self.shutdown.cancelled());
-        Ok(Response::new(Box::pin(snapshots)))
+        let (shutdown, over) = (self.shutdown.cancelled(), peer.ended(clock::now()));
+        let until = async move {
+            tokio::select! {
+                () = shutdown => {}
+                () = over => {}
+            }
+        };
+        Ok(Response::new(Box::pin(snapshots.take_until(Box::pin(until)))))
     }
 }
 

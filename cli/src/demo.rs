@@ -5,30 +5,28 @@
 mod event;
 mod json;
 mod keep;
-mod look;
 mod record;
 mod refusals;
 mod screen;
 mod story;
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use dev::{
     apps::Role,
     stack::{Leave, Member, Stack, StackFault, StackOptions},
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
 
 use self::{
     event::{Event, Summary},
     json::Lines,
-    look::Look,
     screen::Screen,
 };
-use crate::output;
+use crate::{look::Look, output};
 
 /// Name of the app without a sidecar, which proves that the counter counts.
 const BARE: &str = "bare";
@@ -91,7 +89,7 @@ async fn run(options: Options) -> bool {
     run.show(&Event::Starting);
     let started = tokio::select! {
         started = Stack::start(stack_options()) => started,
-        () = interrupted() => return false,
+        () = interrupted() => return run.end_early(),
     };
     let stack = match started {
         Ok(stack) => stack,
@@ -102,7 +100,7 @@ async fn run(options: Options) -> bool {
         played = run.play(&stack) => played,
         () = interrupted() => {
             stack.stop(Leave::Nothing).await;
-            return false;
+            return run.end_early();
         }
     };
     match played {
@@ -127,17 +125,29 @@ fn stack_options() -> StackOptions {
     options
 }
 
-/// Ends on Ctrl-C or SIGTERM. May be dropped at any time.
+/// Ends on Ctrl-C, SIGTERM, or when the terminal closes. May be dropped at any time.
 async fn interrupted() {
-    let handlers =
-        signal(SignalKind::interrupt()).and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
-    let Ok((mut interrupt, mut terminate)) = handlers else {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let Ok([mut interrupt, mut terminate, mut hangup]) = signals(kinds) else {
         return std::future::pending().await;
     };
     tokio::select! {
         _signal = interrupt.recv() => {}
         _signal = terminate.recv() => {}
+        _signal = hangup.recv() => {}
     }
+}
+
+fn signals([one, two, three]: [SignalKind; 3]) -> std::io::Result<[Signal; 3]> {
+    Ok([signal(one)?, signal(two)?, signal(three)?])
+}
+
+/// How this program was called, as one would type it here again.
+fn called_as() -> String {
+    let called = std::env::args().next().unwrap_or_else(|| "countersign".to_owned());
+    let here = std::env::current_dir().unwrap_or_default();
+    let within = Path::new(&called).strip_prefix(here).ok().map(|path| path.display().to_string());
+    within.unwrap_or(called)
 }
 
 impl Run {
@@ -175,7 +185,10 @@ impl Run {
             txn: self.summary.hops.first().map(|hop| hop.txn.clone()).unwrap_or_default(),
             record: stack.record_file(),
             records: stack.records().len(),
-            folder: (keep || !ok).then(|| stack.folder().to_owned()),
+            folder: (!ok).then(|| stack.folder().to_owned()),
+            next: ["demo --keep", "explain scope.not_permitted"]
+                .map(|words| format!("{} {words}", called_as()))
+                .to_vec(),
         }));
         if keep {
             self.show(&Event::Kept(Box::new(keep::kept(&stack))));
@@ -186,6 +199,14 @@ impl Run {
         }
         stack.stop(if ok { Leave::Record } else { Leave::Everything }).await;
         ok
+    }
+
+    /// Told to stop before the end; every process was ended already.
+    fn end_early(&mut self) -> bool {
+        self.show(&Event::Stopped);
+        self.summary.ok = false;
+        self.show(&Event::Summary(self.summary.clone()));
+        false
     }
 
     fn end_with_fault(&mut self, fault: &StackFault) -> bool {

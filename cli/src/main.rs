@@ -4,7 +4,9 @@ mod demo;
 mod development;
 mod explain;
 mod keys;
+mod look;
 mod output;
+mod text;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -28,8 +30,8 @@ enum Command {
     Demo(demo::Options),
     /// Tell what a refusal's code means and what to do about it, without a network
     Explain {
-        /// The code, such as `scope.not_permitted`
-        code: String,
+        /// The code, such as `scope.not_permitted`; without one, all codes are listed
+        code: Option<String>,
     },
     /// Keys of the broker
     Keys {
@@ -60,7 +62,7 @@ enum Keys {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(options) => demo::main(options),
-        Command::Explain { code } => explain::main(&code),
+        Command::Explain { code } => explain::main(code.as_deref()),
         Command::Keys { command: Keys::Init { path } } => keys::init(&path),
         Command::Dev { command } => development::main(command),
         Command::Version => output::say(&format!("countersign {}\n", env!("CARGO_PKG_VERSION"))),

@@ -54,4 +54,4 @@ pub use spiffe::{SpiffeId, TrustDomain};
 pub use target::{IdentityHeader, Mapping, McpOperation, McpSpec, RouteSpec, Target, TargetSpec};
 pub use time::UnixTime;
 pub use token::{RawToken, TOKEN_LENGTH_MAX};
-pub use verify::{AccessRule, Rule, SvidRule, TxnRule, UserRule, verify};
+pub use verify::{AccessRule, KeeperRule, Rule, SvidRule, TxnRule, UserRule, verify};

@@ -11,7 +11,7 @@ use crate::{ActorChain, Lifetime, Scopes, SpiffeId, Subject, TokenId, Transactio
 /// Nobody else can build one:
 /// ```compile_fail,E0451
 /// fn forged(subject: identity::Subject) -> identity::SubjectToken {
-///     identity::SubjectToken { subject, ..todo!() }
+///     identity::SubjectToken { subject, ..loop {} }
 /// }
 /// ```
 /// nor read one from JSON:
@@ -88,7 +88,7 @@ impl SubjectToken {
 /// Nobody else can build one:
 /// ```compile_fail,E0451
 /// fn forged(id: identity::SpiffeId) -> identity::ActorToken {
-///     identity::ActorToken { id, ..todo!() }
+///     identity::ActorToken { id, ..loop {} }
 /// }
 /// ```
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl ActorToken {
 /// Nobody else can build one:
 /// ```compile_fail,E0451
 /// fn forged(transaction: identity::TransactionId) -> identity::TxnToken {
-///     identity::TxnToken { transaction, ..todo!() }
+///     identity::TxnToken { transaction, ..loop {} }
 /// }
 /// ```
 /// and it cannot be copied into a second hand:
@@ -202,7 +202,7 @@ impl TxnToken {
 /// Nobody else can build one:
 /// ```compile_fail,E0451
 /// fn forged(client: identity::SpiffeId) -> identity::AccessToken {
-///     identity::AccessToken { client, ..todo!() }
+///     identity::AccessToken { client, ..loop {} }
 /// }
 /// ```
 #[derive(Debug)]

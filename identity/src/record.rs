@@ -50,6 +50,8 @@ pub struct Entry {
     pub scopes: Option<Scopes>,
     /// Scope of the transaction token that a call hands on; `None` where the target passes nothing on.
     pub passed_on: Option<Scopes>,
+    /// What an access token without scope says that may be asked (`protocol.md` §4).
+    pub may_ask: Option<Scopes>,
     /// Ids of the tokens issued.
     pub tokens: Vec<TokenId>,
     /// When the longest of them ends.
@@ -97,6 +99,7 @@ impl DecisionRecord {
             shown: None,
             scopes: None,
             passed_on: None,
+            may_ask: None,
             tokens: Vec::new(),
             not_after: None,
             rules: Vec::new(),

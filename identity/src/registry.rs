@@ -171,7 +171,8 @@ impl Check<'_> {
                     && url.has_host()
                     && url.fragment().is_none()
                     && url.query().is_none()
-                    && url.username().is_empty() =>
+                    && url.username().is_empty()
+                    && url.password().is_none() =>
             {
                 Some(url)
             }

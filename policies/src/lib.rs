@@ -25,6 +25,7 @@
 mod decision;
 mod engine;
 mod load;
+mod nesting;
 mod problem;
 mod question;
 mod request;

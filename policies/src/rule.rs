@@ -10,7 +10,7 @@ use cedar_policy::{
 use identity::{Refusal, SpiffeId};
 use miette::Diagnostic;
 
-use crate::{PolicyProblem, Terms, request::Vocabulary};
+use crate::{PolicyProblem, Terms, nesting::too_deep, request::Vocabulary};
 
 /// Longest id in bytes: it stands in every record and refusal.
 const ID_LENGTH_MAX: usize = 64;
@@ -29,6 +29,14 @@ pub(crate) struct Rule {
 impl Rule {
     /// Reads the rule of `file`, whose content is `text`.
     pub(crate) fn read(file: &Path, text: &str, validator: &Validator) -> Result<Self, Vec<PolicyProblem>> {
+        if let Some(offset) = too_deep(text) {
+            return Err(vec![PolicyProblem::at(
+                file,
+                text,
+                offset,
+                "brackets are nested too deeply for a rule that is read",
+            )]);
+        }
         let set: PolicySet = text.parse().map_err(|errors: cedar_policy::ParseErrors| {
             errors.iter().map(|error| PolicyProblem::from_cedar(file, text, error)).collect::<Vec<_>>()
         })?;

@@ -153,7 +153,7 @@ async fn answer_all(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, te
         let response = answer(request.method(), request.uri().path(), &telemetry);
         async move { Ok::<_, Infallible>(response) }
     });
-    connection(io, service, never).await;
+    connection(io, service, never.cancelled()).await;
 }
 
 fn answer(method: &Method, path: &str, telemetry: &Telemetry) -> Response<Full<Bytes>> {

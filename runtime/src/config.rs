@@ -122,7 +122,7 @@ impl Problems {
     }
 
     /// A problem with the value at `path`, as in `targets[1].resource`. Where nothing was written there, the line is
-    /// that of the nearest thing around it. `message` must hold no secret.
+    /// that of the nearest thing around it. `message` must hold no secret; the password of a URL in it is hidden.
     pub fn at(&mut self, path: &str, message: impl Into<String>) {
         let origin = self.origin(path);
         self.push(origin, path, message.into());
@@ -161,6 +161,9 @@ impl Problems {
     fn report(mut self) -> Report {
         if self.found.is_empty() {
             self.push(Origin::File, "", "the configuration was refused without a reason".to_owned());
+        }
+        for problem in &mut self.found {
+            problem.message = effective::without_password(&problem.message);
         }
         self.found.sort();
         self.found.dedup();

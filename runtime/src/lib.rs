@@ -4,6 +4,7 @@
 //! A binary's whole `main.rs` is `fn main() -> ExitCode { runtime::process::main::<App>() }`.
 
 pub mod admin;
+pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod mtls;

@@ -8,7 +8,7 @@ mod verifier;
 
 use std::{error::Error, io, net::IpAddr, time::Duration};
 
-use identity::SpiffeId;
+use identity::{SpiffeId, UnixTime};
 use rustls::{
     CertificateError, Error as TlsError, OtherError,
     pki_types::{CertificateDer, ServerName},
@@ -18,8 +18,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use self::verifier::WrongPeer;
 pub(crate) use self::{
-    credentials::{Bundles, Credentials, MaterialFault},
-    leaf::leaf_id,
+    credentials::{Bundles, Credentials, MaterialFault, keep_usable},
+    leaf::{leaf_id, validity},
 };
 pub use self::{leaf::LeafFault, stream::TlsStream};
 use crate::{
@@ -45,12 +45,14 @@ const HTTP_2: &[u8] = b"h2";
 /// ```
 /// and is made only after a handshake:
 /// ```compile_fail,E0451
-/// let id: identity::SpiffeId = "spiffe://corp.example/ns/agents/sa/planner".parse().expect("an id");
-/// let peer = runtime::mtls::Peer { id };
+/// fn renamed(peer: runtime::mtls::Peer, id: identity::SpiffeId) -> runtime::mtls::Peer {
+///     runtime::mtls::Peer { id, ..peer }
+/// }
 /// ```
 #[derive(Debug)]
 pub struct Peer {
     id: SpiffeId,
+    not_after: UnixTime,
 }
 
 impl Peer {
@@ -60,9 +62,16 @@ impl Peer {
         &self.id
     }
 
+    /// Waits until the certificate that proved it is over: from then on the connection proves nothing. `now` is the
+    /// current time. May be dropped at any time.
+    pub fn ended(&self, now: UnixTime) -> impl Future<Output = ()> + Send + 'static + use<> {
+        tokio::time::sleep(now.until(self.not_after))
+    }
+
     fn of(chain: Option<&[CertificateDer<'_>]>) -> Result<Self, PeerFault> {
         let leaf = chain.and_then(<[_]>::first).ok_or(PeerFault::NoCertificate)?;
-        Ok(Self { id: leaf_id(leaf).map_err(PeerFault::Leaf)? })
+        let (_not_before, not_after) = validity(leaf).map_err(PeerFault::Leaf)?;
+        Ok(Self { id: leaf_id(leaf).map_err(PeerFault::Leaf)?, not_after })
     }
 }
 

@@ -7,7 +7,7 @@ mod signals;
 
 use std::{
     fs,
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -194,8 +194,16 @@ async fn supervise(
 
 fn load<A: App>(common: &Common) -> Result<Loaded<A::Config>, String> {
     let path = common.config.clone().unwrap_or_else(|| default_path(A::SHORT));
-    let text = fs::read_to_string(&path).map_err(|fault| unreadable(&path, &fault))?;
+    let text = read(&path).map_err(|fault| unreadable(&path, &fault))?;
     config::load::<A>(&path, &text, config::environment()).map_err(|report| report.to_string())
+}
+
+/// One byte more than is allowed is enough to be refused; a device or pipe would never end.
+fn read(path: &Path) -> io::Result<String> {
+    let longest = u64::try_from(config::FILE_LENGTH_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let mut text = String::new();
+    fs::File::open(path)?.take(longest).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn default_path(short: &str) -> PathBuf {

@@ -3,7 +3,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -25,7 +26,14 @@ impl ReadyFile {
     pub fn write(&self, addresses: &BTreeMap<&'static str, String>) -> io::Result<()> {
         let Some(path) = &self.0 else { return Ok(()) };
         let beside = beside(path)?;
-        fs::write(&beside, serde_json::to_vec(addresses)?)?;
+        // Only ours: what lies there under this name is left from a process that died, or waits for us to write into
+        // somebody else's file.
+        if let Err(fault) = fs::remove_file(&beside)
+            && fault.kind() != io::ErrorKind::NotFound
+        {
+            return Err(fault);
+        }
+        fs::File::create_new(&beside)?.write_all(&serde_json::to_vec(addresses)?)?;
         fs::rename(&beside, path)
     }
 }
@@ -52,6 +60,21 @@ mod tests {
         ReadyFile::new(Some(path.clone())).write(&addresses).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), r#"{"admin":"127.0.0.1:2","token":"127.0.0.1:1"}"#);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_link_that_somebody_laid_is_not_followed() {
+        let folder = std::env::temp_dir().join(format!("runtime-ready-link-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (path, victim) = (folder.join("ready.json"), folder.join("victim"));
+        fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, beside(&path).unwrap()).unwrap();
+        ReadyFile::new(Some(path.clone())).write(&BTreeMap::new()).unwrap();
+        assert_eq!(
+            (fs::read_to_string(&victim).unwrap(), fs::read_to_string(&path).unwrap()),
+            ("precious".into(), "{}".into())
+        );
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -21,6 +21,7 @@ pub use self::{
     listener::Listener,
 };
 use crate::{
+    clock,
     mtls::{Acceptor, HANDSHAKE_MAX, Peer},
     shutdown::Shutdown,
     tls::DoorTls,
@@ -48,7 +49,8 @@ pub const PING_AFTER: Duration = Duration::from_secs(20);
 /// … and closed when no answer came within this: a half-open peer must not hold a slot.
 pub const PING_ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// Serves mTLS: `make` gets the verified peer of each connection. Ends when shutdown is triggered; connections then
+/// Serves mTLS: `make` gets the verified peer of each connection. A connection takes no request beyond the certificate
+/// that opened it, so that nobody outlives an identity that is not renewed. Ends when shutdown is triggered; connections then
 /// finish what they have begun, as tasks that drain waits for. Dropped half-way, it accepts no more.
 pub async fn mtls<S, B>(
     listener: Listener,
@@ -67,7 +69,16 @@ pub async fn mtls<S, B>(
             let (acceptor, shutdown, make, door) = (acceptor.clone(), each.clone(), make.clone(), door.clone());
             async move {
                 match acceptor.accept(tcp).await {
-                    Ok((tls, peer)) => connection(tls, make(Arc::new(peer)), &shutdown).await,
+                    Ok((tls, peer)) => {
+                        let (stopped, over) = (shutdown.cancelled(), peer.ended(clock::now()));
+                        let stop = async {
+                            tokio::select! {
+                                () = stopped => {}
+                                () = over => {}
+                            }
+                        };
+                        connection(tls, make(Arc::new(peer)), stop).await;
+                    }
                     Err(fault) => {
                         door.count("handshake_failed");
                         let fault: &(dyn std::error::Error + 'static) = &fault;
@@ -93,7 +104,7 @@ pub async fn plain<S, B>(
     listener
         .run(&shutdown, move |tcp, from| {
             let (shutdown, make) = (each.clone(), make.clone());
-            async move { connection(tcp, make(from), &shutdown).await }
+            async move { connection(tcp, make(from), shutdown.cancelled()).await }
         })
         .await;
 }
@@ -117,7 +128,7 @@ pub async fn tls<S, B>(
             let (acceptor, shutdown, make, door) = (acceptor.clone(), each.clone(), make.clone(), door.clone());
             async move {
                 match handshake(&acceptor, tcp).await {
-                    Ok(tls) => connection(tls, make(from), &shutdown).await,
+                    Ok(tls) => connection(tls, make(from), shutdown.cancelled()).await,
                     Err(fault) => {
                         door.count("handshake_failed");
                         tracing::debug!(%from, %fault, "TLS handshake failed");
@@ -142,5 +153,7 @@ async fn handshake(
     }
 }
 
+#[cfg(test)]
+mod peer_end;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Metric, Registry},
 };
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use self::escape::EscapedStderr;
 
@@ -172,7 +172,7 @@ pub struct LogFault {
 /// # Errors
 /// `filter` cannot be read.
 pub fn log_to_stderr(filter: &str) -> Result<(), LogFault> {
-    let parsed = EnvFilter::builder().parse(filter).map_err(|source| LogFault { filter: filter.to_owned(), source })?;
+    let parsed = filter.parse::<Targets>().map_err(|source| LogFault { filter: filter.to_owned(), source })?;
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

@@ -2,7 +2,6 @@
 //! own look at the end of life at every use. It never invents an identity, never keeps one that was withdrawn, and
 //! keeps the last one through an outage until it expires.
 
-mod backoff;
 mod follow;
 mod material;
 mod tokens;

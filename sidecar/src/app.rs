@@ -9,9 +9,10 @@ use hyper::{body::Incoming, service::service_fn};
 use crate::{
     broker::{self, Broker},
     config::{Config, EdgeConfig, RawConfig},
-    inbound::{Inbound, Sessions},
+    inbound::{Callers, Inbound, Sessions},
     metrics::Metrics,
     outbound::{Credentials, Outbound},
+    perimeter::Room,
     pool::Pool,
     snapshot::Snapshots,
     transactions::Transactions,
@@ -50,6 +51,7 @@ impl runtime::process::App for App {
         let snapshots = Snapshots::default();
         let transactions = Transactions::default();
         let pool = Pool::new(workload.clone(), shutdown);
+        let room = Room::new();
         let connector = Connector::new(workload.clone());
         let watching = broker::follow(config.broker.clone(), connector, snapshots.clone(), targets, shutdown.clone());
         shutdown.spawn("watch", watching);
@@ -60,7 +62,9 @@ impl runtime::process::App for App {
             transactions: transactions.clone(),
             credentials: Credentials::new(broker.clone(), shutdown.clone(), metrics.clone()),
             pool: pool.clone(),
+            room: room.clone(),
             metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
         });
         let inbound = Arc::new(Inbound {
             workload: workload.clone(),
@@ -68,7 +72,9 @@ impl runtime::process::App for App {
             transactions,
             broker,
             pool,
+            room,
             app: config.app,
+            callers: Callers::default(),
             sessions: Sessions::new(),
             metrics,
             shutdown: shutdown.clone(),

@@ -3,6 +3,7 @@
 
 mod authenticate;
 mod authorize;
+mod callers;
 mod edge;
 mod events;
 mod forward;
@@ -16,12 +17,14 @@ use http::{Request, Response, request::Parts};
 use hyper::body::Incoming;
 
 pub use self::authorize::Permit;
+pub(crate) use self::callers::Callers;
 pub(crate) use self::session::Sessions;
 use crate::{
     answer::{About, Door},
     body::Body,
     broker::Broker,
     metrics::Metrics,
+    perimeter::Room,
     pool::{Pool, Upstream},
     snapshot::Snapshots,
     transactions::Transactions,
@@ -41,13 +44,17 @@ pub(crate) struct Inbound {
     pub(crate) broker: Broker,
     /// Connections.
     pub(crate) pool: Pool,
+    /// Bodies that are held for a peek.
+    pub(crate) room: Room,
     /// The app's `host:port`.
     pub(crate) app: String,
+    /// Who has how much in progress.
+    pub(crate) callers: Callers,
     /// MCP sessions and whose they are.
     pub(crate) sessions: Sessions,
     /// Counters.
     pub(crate) metrics: Metrics,
-    /// For renewals.
+    /// For renewals and watches over answers.
     pub(crate) shutdown: Shutdown,
 }
 

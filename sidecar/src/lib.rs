@@ -4,7 +4,6 @@
 
 mod answer;
 mod app;
-mod backoff;
 mod body;
 mod broker;
 mod causes;

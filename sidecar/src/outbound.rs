@@ -23,7 +23,7 @@ use crate::{
     transactions::Transactions,
 };
 use identity::Refusal;
-use runtime::{clock, workload::Workload};
+use runtime::{clock, shutdown::Shutdown, workload::Workload};
 
 /// What the agent door works with.
 pub(crate) struct Outbound {
@@ -37,8 +37,12 @@ pub(crate) struct Outbound {
     pub(crate) credentials: Credentials,
     /// Connections.
     pub(crate) pool: Pool,
+    /// Bodies that are held for a peek.
+    pub(crate) room: perimeter::Room,
     /// Counters.
     pub(crate) metrics: Metrics,
+    /// For watches over answers.
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Outbound {
@@ -64,7 +68,7 @@ impl Outbound {
         let snapshot = self.snapshots.current()?;
         let target = route::target(&snapshot.reaches, &host, parts.uri.path())?;
         about.target = Some(target.name().to_owned());
-        let call = perimeter::read(target, &parts, body, about).await?;
+        let call = perimeter::read(target, &parts, body, &self.room, about).await?;
         about.scope = Some(call.needs.clone());
         let key = credential::Key::new(&transaction, target, &call.needs, snapshot.generation);
         let forward = forward::Forward { door: self, transaction: &transaction, target, key };

@@ -3,7 +3,7 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri,
-    header::{CONTENT_LENGTH, COOKIE, HOST},
+    header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -24,6 +24,11 @@ pub(crate) fn request(mut parts: Parts, body: Body, host: &str) -> Result<Reques
     // An empty body says nothing about its length by itself; some servers insist (RFC 9110 §8.6).
     if body.is_end_stream() && matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    // hyper takes a body of unknown length for none at all here, and would lose it.
+    if !body.is_end_stream() && body.size_hint().exact().is_none() && matches!(parts.method, Method::GET | Method::HEAD)
+    {
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     parts.extensions.clear();
     Ok(Request::from_parts(parts, body))
@@ -49,6 +54,18 @@ mod tests {
         let sent = request(asked.expect("a request").into_parts().0, Body::empty(), "app").expect("a request");
         let cookies: Vec<_> = sent.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(cookies, [b"a=1; b=2"]);
+    }
+
+    #[test]
+    fn a_body_of_unknown_length_is_not_lost() {
+        let stream =
+            || Body::of(http_body_util::StreamBody::new(futures_util::stream::pending::<Result<_, std::io::Error>>()));
+        for (method, body, framed) in [("GET", stream(), true), ("HEAD", stream(), true), ("GET", Body::empty(), false)]
+        {
+            let (parts, ()) = Request::builder().method(method).uri("/").body(()).expect("a request").into_parts();
+            let sent = request(parts, body, "app").expect("a request");
+            assert_eq!(sent.headers().contains_key(TRANSFER_ENCODING), framed, "{method}");
+        }
     }
 
     #[test]

@@ -1,25 +1,24 @@
 //! From a request to the scope that it needs, by the target's mapping (`protocol.md` §6). Both doors use this one
 //! reading: outbound to ask for the scope, inbound to check it. What is not mapped does not exist.
 
-use std::{fmt, time::Duration};
+mod held;
+mod reading;
+
+use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header, request::Parts};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as HttpBody, Incoming};
 use runtime::serve::{BODY_IDLE_MAX, IdleBody};
 
+pub(crate) use self::held::Room;
+use self::held::{Place, held};
 use crate::{
     answer::About,
-    body::Body,
+    body::{Body, Clean},
     mcp::{self, Ask},
 };
 use identity::{Mapping, Refusal, Scopes, Target};
-
-/// Longest body that is held to find the MCP operation (`security.md` §1).
-const PEEK_LENGTH_MAX: usize = 1024 * 1024;
-/// Longest time that such a body may take to arrive: a megabyte over a slow line.
-const PEEK_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A request that the target maps.
 #[derive(Debug)]
@@ -30,6 +29,8 @@ pub(crate) struct Call {
     pub(crate) kind: Kind,
     /// Its body.
     pub(crate) payload: Payload,
+    /// What a held body takes of the room for all, until the call is answered.
+    _place: Option<Place>,
 }
 
 /// Kinds of calls that are treated in their own way.
@@ -73,9 +74,7 @@ impl Payload {
         match self {
             Self::Held(bytes) => Body::full(bytes),
             Self::Stream(incoming) if incoming.is_end_stream() => Body::empty(),
-            Self::Stream(incoming) => {
-                Body::of(IdleBody::new(crate::body::Flow::new(incoming, std::future::pending(), ()), BODY_IDLE_MAX))
-            }
+            Self::Stream(incoming) => Body::of(IdleBody::new(Clean::new(incoming), BODY_IDLE_MAX)),
         }
     }
 
@@ -98,25 +97,47 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// Finds what `target` maps the request to. Reads at most [`PEEK_LENGTH_MAX`] of an MCP message and notes in `about`
-/// how to answer it. Dropped half-way, the body is lost and nothing was sent.
+/// Finds what `target` maps the request to. Holds an MCP message in `room` and notes in `about` how to answer it.
+/// Dropped half-way, the body is lost and nothing was sent.
 ///
 /// # Errors
-/// [`Refusal::CallUnmapped`], [`Refusal::CallBatch`], [`Refusal::CallTooLarge`] or [`Refusal::CallMalformed`].
-pub(crate) async fn read(target: &Target, parts: &Parts, body: Incoming, about: &mut About) -> Result<Call, Refusal> {
+/// [`Refusal::CallUnmapped`], [`Refusal::CallBatch`], [`Refusal::CallTooLarge`], [`Refusal::CallMalformed`] or
+/// [`Refusal::FaultOverloaded`].
+pub(crate) async fn read(
+    target: &Target,
+    parts: &Parts,
+    body: Incoming,
+    room: &Room,
+    about: &mut About,
+) -> Result<Call, Refusal> {
     let path = parts.uri.path();
     match target.mapping() {
         Mapping::Everything | Mapping::Routes(_) => {
-            let needs = target.scope_of_route(parts.method.as_str(), path).ok_or(Refusal::CallUnmapped)?;
-            Ok(Call { needs, kind: Kind::Http, payload: Payload::Stream(body) })
+            let needs = route(target, parts)?;
+            Ok(Call { needs, kind: Kind::Http, payload: Payload::Stream(body), _place: None })
         }
+        Mapping::Mcp(_) if reading::is_replaced(parts) => Err(Refusal::CallMalformed),
         Mapping::Mcp(_) => match endpoint(target, path, &parts.method)? {
-            Endpoint::Post => message(target, &parts.headers, body, about).await,
+            Endpoint::Post => message(target, &parts.headers, body, room, about).await,
             Endpoint::Bodiless(kind) if body.is_end_stream() => {
-                Ok(Call { needs: Scopes::none(), kind, payload: Payload::Held(Bytes::new()) })
+                Ok(Call { needs: Scopes::none(), kind, payload: Payload::Held(Bytes::new()), _place: None })
             }
             Endpoint::Bodiless(_) => Err(Refusal::CallMalformed),
         },
+    }
+}
+
+fn route(target: &Target, parts: &Parts) -> Result<Scopes, Refusal> {
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    let needs = target.scope_of_route(method, path).ok_or(Refusal::CallUnmapped)?;
+    match target.mapping() {
+        // Whatever the app makes of it, it is mapped.
+        Mapping::Everything => Ok(needs),
+        Mapping::Routes(_) | Mapping::Mcp(_) if reading::is_replaced(parts) => Err(Refusal::CallMalformed),
+        Mapping::Routes(routes) if reading::is_two_fold(routes, target.path(), (method, path), &needs) => {
+            Err(Refusal::CallUnmapped)
+        }
+        Mapping::Routes(_) | Mapping::Mcp(_) => Ok(needs),
     }
 }
 
@@ -138,12 +159,18 @@ fn endpoint(target: &Target, path: &str, method: &Method) -> Result<Endpoint, Re
     }
 }
 
-async fn message(target: &Target, headers: &HeaderMap, body: Incoming, about: &mut About) -> Result<Call, Refusal> {
+async fn message(
+    target: &Target,
+    headers: &HeaderMap,
+    body: Incoming,
+    room: &Room,
+    about: &mut About,
+) -> Result<Call, Refusal> {
     // What another reader could decode differently is not sent on.
     if headers.contains_key(header::CONTENT_ENCODING) || !is_plain_json(headers) {
         return Err(Refusal::CallMalformed);
     }
-    let bytes = held(body).await?;
+    let (bytes, place) = held(body, room).await?;
     let message = mcp::read(&bytes, headers).map_err(|fault| {
         about.rpc = Some(fault.rpc);
         fault.refusal
@@ -158,7 +185,7 @@ async fn message(target: &Target, headers: &HeaderMap, body: Incoming, about: &m
         Ask::ListTools => Kind::ListTools,
         Ask::Free | Ask::Tool(_) | Ask::Resource(_) | Ask::Prompt(_) => Kind::Message,
     };
-    Ok(Call { needs, kind, payload: Payload::Held(bytes) })
+    Ok(Call { needs, kind, payload: Payload::Held(bytes), _place: Some(place) })
 }
 
 /// Whether the body says that it is JSON in UTF-8 (RFC 8259 §8.1), once. Some servers decode by `charset`.
@@ -171,23 +198,8 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
     essence.trim() == "application/json" && matches!(charset, "" | "charset=utf-8" | "charset=\"utf-8\"")
 }
 
-async fn held<B>(body: B) -> Result<Bytes, Refusal>
-where
-    B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-{
-    let collected = tokio::time::timeout(PEEK_TIME_MAX, Limited::new(body, PEEK_LENGTH_MAX).collect()).await;
-    match collected {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(Refusal::CallTooLarge),
-        Ok(Err(_broken)) => Err(Refusal::CallMalformed),
-        Err(_elapsed) => Err(Refusal::CallMalformed),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http_body_util::{Full, StreamBody};
-
     use super::*;
     use crate::snapshot::{Snapshot, tests as snapshots};
 
@@ -226,19 +238,5 @@ mod tests {
             assert!(!with(&[text]), "{text}");
         }
         assert!(!with(&[]) && !with(&["application/json", "application/json"]));
-    }
-
-    #[tokio::test]
-    async fn a_body_one_byte_over_the_limit_is_refused() {
-        let body = |length: usize| Full::new(Bytes::from(vec![b' '; length]));
-        assert_eq!(held(body(PEEK_LENGTH_MAX)).await.map(|bytes| bytes.len()), Ok(PEEK_LENGTH_MAX));
-        assert_eq!(held(body(PEEK_LENGTH_MAX + 1)).await, Err(Refusal::CallTooLarge));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_refused() {
-        let silent =
-            StreamBody::new(futures_util::stream::pending::<Result<hyper::body::Frame<Bytes>, std::io::Error>>());
-        assert_eq!(held(silent).await, Err(Refusal::CallMalformed));
     }
 }

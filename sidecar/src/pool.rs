@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -63,6 +63,9 @@ pub(crate) enum SendFault {
     /// [`IN_PROGRESS_MAX`] is reached: nothing was sent.
     #[error("too many requests in progress")]
     Overloaded,
+    /// The answer leaves HTTP, for which nobody asked; the request has arrived.
+    #[error("the answer changes the protocol")]
+    Upgrade,
     /// The connection broke; the request may have arrived.
     #[error("the connection broke")]
     Broken(#[source] hyper::Error),
@@ -80,7 +83,7 @@ impl SendFault {
             Self::Overloaded => Refusal::FaultOverloaded,
             Self::App(_) => Refusal::FaultApp,
             // It may have arrived, so nobody is told to try again.
-            Self::Broken(_) => Refusal::PeerAnswer,
+            Self::Broken(_) | Self::Upgrade => Refusal::PeerAnswer,
         }
     }
 }
@@ -152,6 +155,7 @@ impl Pool {
                 None => (self.dial(upstream, identity.clone()).await?, false),
             };
             match link.sender.try_send_request(request).await {
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => return Err(SendFault::Upgrade),
                 Ok(response) => return Ok(response.map(|body| Leased::new(body, self, upstream, link, slot))),
                 Err(mut fault) => match fault.take_message() {
                     Some(unsent) if rested => request = unsent,

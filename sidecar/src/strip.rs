@@ -16,8 +16,16 @@ pub(crate) const HANDLE: HeaderName = HeaderName::from_static("countersign-handl
 /// Set by a mesh door alone, so that the caller's sidecar can tell its refusals from a tool's own answers.
 pub(crate) const REFUSAL: HeaderName = HeaderName::from_static("countersign-refusal");
 
-/// Credential headers beside those that begin with [`OURS`].
-const CREDENTIALS: [&str; 4] = ["authorization", "txn-token", "proxy-authorization", "x-forwarded-client-cert"];
+/// Credential headers beside those that begin with [`OURS`]. The last two carry a user's token from a proxy that signs
+/// users in.
+const CREDENTIALS: [&str; 6] = [
+    "authorization",
+    "txn-token",
+    "proxy-authorization",
+    "x-forwarded-client-cert",
+    "x-forwarded-access-token",
+    "x-auth-request-access-token",
+];
 const OURS: &str = "countersign-";
 /// Headers that end at every hop, whatever `Connection` says.
 const HOP_BY_HOP: [&str; 9] = [
@@ -31,7 +39,7 @@ const HOP_BY_HOP: [&str; 9] = [
     "http2-settings",
     "expect",
 ];
-/// Headers whose meaning this sidecar checks or sets. A server that reads `_` as `-` must not see a second one.
+/// Headers whose meaning this sidecar checks or sets. A server that reads `_` or `.` as `-` must not see a second one.
 const CHECKED: [&str; 7] = [
     "host",
     "content-length",
@@ -42,7 +50,11 @@ const CHECKED: [&str; 7] = [
     "mcp-session-id",
 ];
 
-/// What a request showed, in the exact spelling. Underscore spellings count as shown twice, never as shown.
+/// What only a proxy may say, of the client before it. Between sidecars there is none to say it.
+const OF_PROXIES: [&str; 2] = ["forwarded", "x-real-ip"];
+const FORWARDED: &str = "x-forwarded-";
+
+/// What a request showed, in the exact spelling. Other spellings count as shown twice, never as shown.
 #[derive(Default)]
 pub(crate) struct Shown {
     pub(crate) authorization: Option<HeaderValue>,
@@ -54,9 +66,10 @@ pub(crate) struct Shown {
 ///
 /// # Errors
 /// [`Refusal::CallCredentialHeaders`] where one stands twice in any spelling or is named by `Connection`;
-/// [`Refusal::CallMethod`] for CONNECT and upgrades other than to HTTP/2, which a server may ignore (RFC 9110 §7.8).
+/// [`Refusal::CallMethod`] for CONNECT, for TRACE, whose answer repeats what we add (RFC 9110 §9.3.8), and for upgrades
+/// other than to HTTP/2, which a server may ignore (RFC 9110 §7.8).
 pub(crate) fn request(parts: &mut Parts) -> Result<Shown, Refusal> {
-    if parts.method == Method::CONNECT || upgrades(&parts.headers) {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) || upgrades(&parts.headers) {
         return Err(Refusal::CallMethod);
     }
     let named = named_by_connection(&parts.headers).ok_or(Refusal::CallMalformed)?;
@@ -65,7 +78,7 @@ pub(crate) fn request(parts: &mut Parts) -> Result<Shown, Refusal> {
     }
     let mut seen: Vec<String> = Vec::new();
     for name in parts.headers.iter().map(|(name, _)| name.as_str()).filter(|name| is_credential(name)) {
-        let plain = name.replace('_', "-");
+        let plain: String = name.bytes().map(folded).map(char::from).collect();
         if seen.contains(&plain) {
             return Err(Refusal::CallCredentialHeaders);
         }
@@ -77,8 +90,10 @@ pub(crate) fn request(parts: &mut Parts) -> Result<Shown, Refusal> {
         handle: parts.headers.remove(HANDLE),
     };
     end_at_this_hop(&mut parts.headers, &named);
-    let shadow =
-        |name: &str| name.contains('_') && (CHECKED.iter().any(|known| same(name, known)) || same_start(name, "mcp-"));
+    let spelled_otherwise = |name: &str| name.bytes().any(|byte| byte != folded(byte));
+    let shadow = |name: &str| {
+        spelled_otherwise(name) && (CHECKED.iter().any(|known| same(name, known)) || same_start(name, "mcp-"))
+    };
     remove(&mut parts.headers, |name| is_credential(name) || shadow(name));
     // Framing is made anew from the body that is really sent (RFC 9112 §6.3).
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -86,9 +101,18 @@ pub(crate) fn request(parts: &mut Parts) -> Result<Shown, Refusal> {
     Ok(shown)
 }
 
+/// Takes out what a proxy would say of its client: addresses, names, users that nobody here has checked.
+pub(crate) fn proxy_claims(headers: &mut HeaderMap) {
+    remove(headers, |name| OF_PROXIES.iter().any(|known| same(name, known)) || same_start(name, FORWARDED));
+}
+
 /// Takes every credential and hop-by-hop header out of an answer.
 pub(crate) fn response(headers: &mut HeaderMap) {
     let named = named_by_connection(headers).unwrap_or_default();
+    // Beside a transfer coding a length says nothing, and would cut the answer off (RFC 9112 §6.3).
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     end_at_this_hop(headers, &named);
     remove(headers, is_credential);
 }
@@ -98,18 +122,23 @@ pub(crate) fn trailers(trailers: &mut HeaderMap) {
     remove(trailers, is_credential);
 }
 
-/// Whether a header of this name (lower case) never crosses a door, `_` read as `-`.
+/// Whether a header of this name never crosses a door, in any spelling.
 fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|known| same(name, known)) || same_start(name, OURS)
 }
 
-fn same(name: &str, known: &str) -> bool {
+/// Whether a server may take `name` for `known`, which is in lower case.
+pub(crate) fn same(name: &str, known: &str) -> bool {
     name.len() == known.len() && same_start(name, known)
 }
 
 fn same_start(name: &str, known: &str) -> bool {
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() >= known.len() && name.bytes().map(fold).zip(known.bytes()).all(|(one, other)| one == other)
+    name.len() >= known.len() && name.bytes().map(folded).zip(known.bytes()).all(|(one, other)| one == other)
+}
+
+/// As gateways spell names (RFC 3875 §4.1.18): some turn only `-` into `_`, some everything but letters and digits.
+const fn folded(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }
 
 fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
@@ -179,6 +208,11 @@ mod tests {
             "x-forwarded-client-cert",
             "x_forwarded_client_cert",
             "x-forwarded_client-cert",
+            "countersign.subject",
+            "Txn.Token",
+            "proxy~authorization",
+            "x-forwarded-access-token",
+            "x-auth-request-access-token",
         ] {
             assert_eq!(left(&[(name, "v"), ("x-kept", "v")]), ["x-kept"], "{name}");
         }
@@ -192,6 +226,7 @@ mod tests {
             ("countersign-handle", "countersign_handle"),
             ("proxy-authorization", "proxy_authorization"),
             ("x-forwarded-client-cert", "x_forwarded-client_cert"),
+            ("countersign.subject", "countersign|subject"),
         ] {
             assert_eq!(refusal(&[(one, "a"), (other, "b")]), Some(Refusal::CallCredentialHeaders), "{one} {other}");
         }
@@ -199,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_credential_header_named_by_connection_is_refused() {
-        for value in ["txn-token", "close, Authorization", "Countersign_Handle", ",, txn_token"] {
+        for value in ["txn-token", "close, Authorization", "Countersign_Handle", ",, txn_token", "Countersign.Actors"] {
             assert_eq!(refusal(&[("connection", value)]), Some(Refusal::CallCredentialHeaders), "{value}");
         }
     }
@@ -220,6 +255,7 @@ mod tests {
     #[test]
     fn a_shadow_of_a_checked_header_does_not_pass() {
         assert_eq!(left(&[("mcp_session_id", "v"), ("Content_Length", "3"), ("x_y", "v")]), ["x_y"]);
+        assert_eq!(left(&[("mcp.session-id", "v"), ("Content.Type", "3"), ("x.y", "v")]), ["x.y"]);
     }
 
     #[test]
@@ -239,6 +275,22 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_is_refused() {
+        let mut trace = parts(&[]);
+        trace.method = Method::TRACE;
+        assert_eq!(request(&mut trace).err(), Some(Refusal::CallMethod));
+    }
+
+    #[test]
+    fn what_a_proxy_would_say_can_be_taken_out() {
+        let claims = ["forwarded", "x-real-ip", "X-Forwarded-For", "x_forwarded_user", "X_Real_IP"];
+        let claims: Vec<_> = claims.iter().map(|name| (*name, "v")).chain([("x-kept", "v")]).collect();
+        let mut headers = parts(&claims).headers;
+        proxy_claims(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    }
+
+    #[test]
     fn answers_and_trailers_are_stripped_too() {
         let mut headers = parts(&[
             ("countersign-refusal", "access_token.expired"),
@@ -252,6 +304,9 @@ mod tests {
         .headers;
         response(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["www-authenticate"]);
+        let mut twice = parts(&[("transfer-encoding", "chunked"), ("content-length", "2")]).headers;
+        response(&mut twice);
+        assert!(twice.is_empty());
         let mut late = parts(&[("txn_token", "t"), ("x-checksum", "1")]).headers;
         trailers(&mut late);
         assert_eq!(late.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-checksum"]);

@@ -1,5 +1,5 @@
-//! What points to what: the edges between crates, what the sidecar links, and that the page of refusals tells the truth.
-//! Reads the checkout only; starts nothing but cargo.
+//! What points to what: the edges between crates, what the sidecar links, that the page of refusals tells the truth, and
+//! that each refusal is reached by a test. Reads the checkout only; starts nothing but cargo.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,16 +12,17 @@ use identity::Refusal;
 use serde_json::Value;
 
 /// Which crates of ours each crate may depend on, in any way: docs/architecture.md.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
+    ("eventually", &[]),
     ("identity", &[]),
-    ("runtime", &["identity"]),
+    ("runtime", &["eventually", "identity"]),
     ("policies", &["identity"]),
     ("api", &[]),
     ("broker", &["api", "identity", "policies", "runtime"]),
     ("sidecar", &["api", "identity", "runtime"]),
-    ("dev", &["api", "identity", "runtime"]),
+    ("dev", &["api", "eventually", "identity", "runtime"]),
     ("cli", &["dev", "identity", "runtime"]),
-    ("e2e", &["api", "broker", "cli", "dev", "identity", "policies", "runtime", "sidecar"]),
+    ("e2e", &["api", "broker", "cli", "dev", "eventually", "identity", "policies", "runtime", "sidecar"]),
     ("xtask", &[]),
 ];
 /// What the sidecar must not link: a policy engine, a database, Kubernetes, a second HTTP client, a certificate factory.
@@ -30,6 +31,22 @@ const NOT_IN_THE_SIDECAR: [&str; 5] = ["cedar-policy", "sqlx", "kube", "reqwest"
 const NOT_IN_ANY_PROGRAM: [&str; 5] = ["ring", "openssl", "openssl-sys", "native-tls", "rsa"];
 /// Most crates in the sidecar, ours included: each is code beside the tokens.
 const SIDECAR_CRATES_MAX: usize = 250;
+
+/// Codes that no end-to-end test can reach on the embedded default: why, and where a unit test shows them.
+const OUT_OF_REACH: [(&str, &str, &str, &str); 2] = [
+    (
+        "subject.actors",
+        "only a transaction token has an `act` at the broker, and only the broker's own key could sign a wrong one",
+        "identity/src/refusal/tests.rs",
+        "a_subject_token_can_have_exactly_the_faults_of_its_family",
+    ),
+    (
+        "actor.not_yet_valid",
+        "the identity server dates its JWT-SVIDs by the clock that the broker reads, and signs nothing for a test",
+        "identity/src/refusal/tests.rs",
+        "an_actor_token_can_have_exactly_the_faults_of_its_family",
+    ),
+];
 
 #[test]
 fn crates_depend_on_one_another_in_one_direction_only() {
@@ -93,6 +110,38 @@ fn every_row_of_the_page_of_refusals_says_what_happened_and_what_to_do() {
         assert_eq!(cells.len(), 5, "{line}");
         assert!(cells.iter().all(|cell| !cell.is_empty()), "{line}");
     }
+}
+
+#[test]
+fn every_refusal_is_expected_by_an_end_to_end_test() {
+    let lines = lines_of_other_modules();
+    let expects = |text: &str| lines.iter().any(|line| line.contains(&format!("\"{text}\"")));
+    let excepted = |code: &str| OUT_OF_REACH.iter().any(|(known, ..)| *known == code);
+    let codes = Refusal::catalogue().filter(|refusal| !matches!(refusal, Refusal::PolicyForbidden(_)));
+    let codes: Vec<String> = codes.map(|refusal| refusal.code().into_owned()).collect();
+    let unreached: Vec<&String> = codes.iter().filter(|code| !expects(code) && !excepted(code)).collect();
+    assert!(unreached.is_empty(), "codes that no test in tests/e2e expects: {unreached:#?}");
+    let speaks = |line: &String| {
+        let quoted = line.split('"').filter_map(Refusal::from_code);
+        quoted.into_iter().any(|refusal| matches!(refusal, Refusal::PolicyForbidden(_)))
+    };
+    assert!(lines.iter().any(speaks), "no test in tests/e2e expects the id of a forbid rule");
+    for (code, reason, file, test) in OUT_OF_REACH {
+        assert!(codes.iter().any(|known| known == code) && !reason.is_empty(), "{code} is no code any more");
+        assert!(!expects(code), "{code} is reached: take it off the list");
+        let text = fs::read_to_string(root().join(file)).expect("the unit test's file");
+        assert!(text.contains(&format!("fn {test}()")), "{code}: no `{test}` in {file}");
+    }
+}
+
+/// Every line of code in the modules beside this one, without comments.
+fn lines_of_other_modules() -> Vec<String> {
+    let modules =
+        fs::read_dir(root().join("tests/e2e")).expect("the folder").map(|entry| entry.expect("a file").path());
+    let others = modules.filter(|path| !path.ends_with("architecture.rs"));
+    let texts = others.map(|path| fs::read_to_string(path).expect("text"));
+    let lines = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+    lines.filter(|line| !line.trim_start().starts_with("//")).collect()
 }
 
 /// The code of a table row that begins with one in backticks.

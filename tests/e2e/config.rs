@@ -52,6 +52,40 @@ async fn every_wrong_value_is_listed_at_once() {
 }
 
 #[tokio::test]
+async fn no_target_has_a_reserved_audience_however_it_is_spelled() {
+    let reserved = [
+        "https://broker.agents.svc",
+        "https://broker.agents.svc/",
+        "https://BROKER.agents.svc/token",
+        "https://broker.agents.svc:443/token",
+        "https://broker.agents.svc/x/../token",
+        "https://keycloak.corp.example/realms/agents",
+        "HTTPS://keycloak.corp.example/realms/agents/",
+        "https://keycloak.corp.example/realms/agents/protocol/openid-connect/token",
+    ];
+    let mut text =
+        "issuer: https://broker.agents.svc\ntrust_domain: corp.example\nworkload_api: unix:///run/agent.sock\n\
+         authorities:\n  - keycloak: https://keycloak.corp.example/realms/agents\n    client_id: txn-broker\n\
+         store: sqlite:///nonexistent/broker.db\nwrapping_key: /nonexistent/wrapping.key\n\
+         ledger: /nonexistent/ledger\npolicies: /nonexistent/policies\ntargets:\n"
+            .to_owned();
+    let before = text.lines().count();
+    for (number, resource) in reserved.iter().enumerate() {
+        text.push_str(&format!("  - name: t{number}\n    resource: {resource}\n"));
+        text.push_str("    workload: spiffe://corp.example/t\n    connect: \"t:1\"\n");
+    }
+    let folder = Folder::new();
+    let config = folder.write("broker.yaml", &text);
+    let finished = Program::new("countersign-broker").arguments(["check", "--config", &config]).run().await;
+    assert_eq!(finished.code, Some(2));
+    for (number, resource) in reserved.iter().enumerate() {
+        let place = format!("broker.yaml:{}", before + 4 * number + 2);
+        let told = |line: &str| line.contains(&place) && line.contains("target.reserved_audience");
+        assert!(finished.stderr.lines().any(told), "N105 {resource} at {place} in\n{}", finished.stderr);
+    }
+}
+
+#[tokio::test]
 async fn a_missing_file_says_which_and_how_to_give_another() {
     for name in ["countersign-broker", "countersign-sidecar"] {
         let finished = Program::new(name).arguments(["--config", "/nonexistent/x.yaml"]).run().await;

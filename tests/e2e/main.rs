@@ -1,15 +1,30 @@
 //! The promises, a module each, driven through the front door over real mTLS and real HTTP.
 
 mod architecture;
+mod carrying;
 mod chain;
+mod claims;
 mod config;
+mod drain;
+mod durability;
 mod edge;
+mod faults;
 mod form;
+mod lives;
 mod mcp_sdk;
 mod mesh_door;
+mod odd_tokens;
+mod overload;
 mod parameters;
+mod peers;
 mod perimeter;
+mod policy;
+mod provider;
 mod record;
+mod smuggling;
 mod story;
+mod strict;
 mod subject;
+mod tls;
+mod watch_stream;
 mod workload_api;

@@ -1,51 +1,9 @@
 //! A mesh door lets in one caller, with one fresh token made for it, for one covered call (N81–N89, N104).
 
-use dev::apps::{Answer, Call};
-use harness::{Desk, Forger, claims_of};
+use dev::apps::Call;
+use harness::{Desk, Forger, TICKETS, assert_challenged, claims_of, to_researcher, to_tickets, tool};
 use http::Method;
-use serde_json::{Value, json};
-
-const RESEARCHER: &str = "https://researcher.agents.svc/research";
-const TICKETS: &str = "https://tickets.tools.svc/mcp";
-
-fn tool(name: &str) -> Value {
-    json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name, "arguments": {}}})
-}
-
-fn to_tickets(access: &str, body: &Value) -> Call {
-    Call::new(Method::POST, TICKETS)
-        .header("authorization", &format!("Bearer {access}"))
-        .header("accept", "application/json, text/event-stream")
-        .json(body)
-}
-
-fn to_researcher(access: &str, txn: &str) -> Call {
-    Call::new(Method::POST, RESEARCHER)
-        .header("authorization", &format!("Bearer {access}"))
-        .header("txn-token", txn)
-        .json(&json!({"question": "which tickets are open?"}))
-}
-
-/// Refused at the door: status, code, and a challenge that names the error (RFC 6750 §3).
-fn assert_challenged(case: &str, answer: &Answer, status: u16, refusal: &str) {
-    assert_eq!(
-        (answer.status.as_u16(), answer.refusal().as_deref()),
-        (status, Some(refusal)),
-        "{case}: {}",
-        answer.json()
-    );
-    let challenge = answer.header("www-authenticate");
-    match status {
-        401 | 403 => assert!(
-            challenge.starts_with("Bearer ") && challenge.contains("resource_metadata=\""),
-            "{case}: {challenge}"
-        ),
-        _other => {}
-    }
-    if status == 401 && refusal != "access_token.missing" {
-        assert!(challenge.contains("error=\"invalid_token\""), "{case}: {challenge}");
-    }
-}
+use serde_json::json;
 
 #[tokio::test]
 async fn a_call_without_one_good_token_is_challenged() {
@@ -183,7 +141,9 @@ async fn listings_show_what_may_be_asked() {
         .to_owned();
     let answer =
         desk.to_mesh("planner", "tickets", to_tickets(&by_planner, &list).header("mcp-session-id", &session)).await;
-    assert_eq!((answer.status.as_u16(), answer.refusal().as_deref()), (404, Some("call.session")), "N109");
+    assert_challenged("N109 another caller", &answer, 404, "call.session");
+    let unknown = to_tickets(&access, &list).header("mcp-session-id", "unknown");
+    assert_challenged("N109 unknown", &desk.to_mesh("researcher", "tickets", unknown).await, 404, "call.session");
     desk.close().await;
 }
 
@@ -207,8 +167,9 @@ async fn the_transaction_token_fits_the_access_token_and_this_hop() {
         let answer = desk.to_mesh("planner", "researcher", to_researcher(&access, &token)).await;
         assert_challenged(case, &answer, 401, refusal);
     }
-    let without =
-        Call::new(Method::POST, RESEARCHER).header("authorization", &format!("Bearer {access}")).json(&json!({}));
+    let without = Call::new(Method::POST, "https://researcher.agents.svc/research")
+        .header("authorization", &format!("Bearer {access}"))
+        .json(&json!({}));
     assert_challenged("N89 missing", &desk.to_mesh("planner", "researcher", without).await, 401, "txn_token.missing");
     let with = to_tickets(&at_tickets, &tool("list_tickets")).header("txn-token", &passed_on);
     assert_challenged(

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dev::apps::{Answer, Call};
-use harness::{Inside, Received, Sink};
+use harness::{Inside, Received, Sink, assert_turned_away};
 use http::{Method, Response};
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -35,15 +35,6 @@ impl Perimeter {
     }
 }
 
-fn assert_refused(case: &str, answer: &Answer, status: u16, refusal: &str) {
-    assert_eq!(
-        (answer.status.as_u16(), answer.refusal().as_deref()),
-        (status, Some(refusal)),
-        "{case}: {}",
-        answer.json()
-    );
-}
-
 fn request(method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 }
@@ -60,7 +51,7 @@ async fn what_is_not_mapped_reaches_nobody() {
         request("TOOLS/CALL", &json!({"name": "list_tickets"})),
     ];
     for body in unmapped {
-        assert_refused(&body.to_string(), &perimeter.rpc(&body).await, 403, "call.unmapped");
+        assert_turned_away(&body.to_string(), &perimeter.rpc(&body).await, 403, "call.unmapped");
     }
     let list = request("tools/call", &json!({"name": "list_tickets"}));
     for url in [
@@ -70,24 +61,24 @@ async fn what_is_not_mapped_reaches_nobody() {
         "http://tickets.tool/mcp/%2e%2e/x",
     ] {
         let call = Call::new(Method::POST, url).json(&list);
-        assert_refused(url, &perimeter.through(call, Some(&perimeter.inside.handle)).await, 403, "call.unmapped");
+        assert_turned_away(url, &perimeter.through(call, Some(&perimeter.inside.handle)).await, 403, "call.unmapped");
     }
     let put = Call::new(Method::PUT, "http://tickets.tool/mcp").json(&list);
-    assert_refused("PUT", &perimeter.through(put, Some(&perimeter.inside.handle)).await, 403, "call.unmapped");
-    assert_refused("batch", &perimeter.rpc(&json!([list, list])).await, 400, "call.batch");
-    assert_refused("no JSON-RPC", &perimeter.rpc(&json!({"x": 1})).await, 400, "call.malformed");
-    assert_refused("no tool", &perimeter.rpc(&request("tools/call", &json!({}))).await, 400, "call.malformed");
+    assert_turned_away("PUT", &perimeter.through(put, Some(&perimeter.inside.handle)).await, 403, "call.unmapped");
+    assert_turned_away("batch", &perimeter.rpc(&json!([list, list])).await, 400, "call.batch");
+    assert_turned_away("no JSON-RPC", &perimeter.rpc(&json!({"x": 1})).await, 400, "call.malformed");
+    assert_turned_away("no tool", &perimeter.rpc(&request("tools/call", &json!({}))).await, 400, "call.malformed");
     let twice = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"ping","params":{"name":"list_tickets"}}"#;
     let call =
         Call::new(Method::POST, "http://tickets.tool/mcp").header("content-type", "application/json").body(twice);
-    assert_refused(
+    assert_turned_away(
         "repeated name",
         &perimeter.through(call, Some(&perimeter.inside.handle)).await,
         400,
         "call.malformed",
     );
     let disagrees = Call::new(Method::POST, "http://tickets.tool/mcp").header("mcp-method", "ping").json(&list);
-    assert_refused(
+    assert_turned_away(
         "header and body differ",
         &perimeter.through(disagrees, Some(&perimeter.inside.handle)).await,
         400,
@@ -104,16 +95,16 @@ async fn no_transaction_no_call() {
     let mut perimeter = Perimeter::open().await;
     let list = request("tools/call", &json!({"name": "list_tickets"}));
     let call = || Call::new(Method::POST, "http://tickets.tool/mcp").json(&list);
-    assert_refused("N93 no handle", &perimeter.through(call(), None).await, 403, "call.no_transaction");
+    assert_turned_away("N93 no handle", &perimeter.through(call(), None).await, 403, "call.no_transaction");
     let invented = "A".repeat(43);
-    assert_refused("invented", &perimeter.through(call(), Some(&invented)).await, 403, "call.no_transaction");
+    assert_turned_away("invented", &perimeter.through(call(), Some(&invented)).await, 403, "call.no_transaction");
     let handle = perimeter.inside.handle.clone();
     let other = perimeter.inside.desk.stack.agent("tickets").expect("an agent door");
     let elsewhere = call().header("countersign-handle", &handle).send_through(&other).await.expect("answered");
-    assert_refused("N107 another pod", &elsewhere, 403, "call.no_transaction");
+    assert_turned_away("N107 another pod", &elsewhere, 403, "call.no_transaction");
     assert_eq!(perimeter.through(call(), Some(&handle)).await.status, 200, "alive while its request is open");
     perimeter.inside.end().await;
-    assert_refused("N107 ended", &perimeter.through(call(), Some(&handle)).await, 403, "call.no_transaction");
+    assert_turned_away("N107 ended", &perimeter.through(call(), Some(&handle)).await, 403, "call.no_transaction");
     perimeter.inside.close().await;
 }
 
@@ -128,7 +119,12 @@ async fn an_unlisted_host_is_not_even_looked_up() {
         "http://127.0.0.1:1/".into(),
     ] {
         let call = Call::new(Method::POST, &url).json(&json!({}));
-        assert_refused(&url, &perimeter.through(call, Some(&perimeter.inside.handle)).await, 403, "call.unlisted_host");
+        assert_turned_away(
+            &url,
+            &perimeter.through(call, Some(&perimeter.inside.handle)).await,
+            403,
+            "call.unlisted_host",
+        );
     }
     assert!(evil.received().is_empty());
     let direct = Call::new(Method::POST, &evil.url()).json(&json!({})).send().await.expect("answered");

@@ -1,11 +1,14 @@
 //! The story and its refusals, as `cargo demo` tells them to a newcomer and to a program.
 
-use harness::Program;
+use harness::{Folder, Program};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_demo_tells_the_whole_story() {
-    let demo = Program::new("countersign").arguments(["demo", "--json"]).run().await;
+    // The demo leaves its record behind; here it goes with the test.
+    let folder = Folder::new();
+    let demo =
+        Program::new("countersign").variable("TMPDIR", &folder.path("")).arguments(["demo", "--json"]).run().await;
     assert_eq!(demo.code, Some(0), "{}\n{}", demo.stdout, demo.stderr);
     let events: Vec<Value> =
         demo.stdout.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
@@ -45,7 +48,9 @@ async fn the_demo_tells_the_whole_story() {
 
 #[tokio::test]
 async fn the_screen_fits_eighty_columns_and_has_no_colour_without_a_terminal() {
-    let demo = Program::new("countersign").arguments(["demo"]).run().await;
+    // The demo leaves its record behind; here it goes with the test.
+    let folder = Folder::new();
+    let demo = Program::new("countersign").variable("TMPDIR", &folder.path("")).arguments(["demo"]).run().await;
     assert_eq!(demo.code, Some(0), "{}\n{}", demo.stdout, demo.stderr);
     for line in demo.stdout.lines() {
         assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());

@@ -57,7 +57,7 @@ async fn a_missing_socket_is_not_ready_and_no_hang() {
     let ready_file = folder.path("ready.json");
     let arguments = ["--config", &config, "--ready-file", &ready_file, "--exit-on-stdin-close"];
     let sidecar = Program::new("countersign-sidecar").arguments(arguments).start();
-    let admin = sidecar.admin(&ready_file).await;
+    let admin = sidecar.address(&ready_file, "admin").await;
     let answer = Call::new(Method::GET, &format!("http://{admin}/ready")).send().await.expect("answered");
     assert_eq!(answer.status, 503);
     assert!(String::from_utf8_lossy(&answer.body).contains("identity"), "{}", String::from_utf8_lossy(&answer.body));

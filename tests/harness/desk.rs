@@ -8,10 +8,14 @@ use dev::{
 };
 use http::Method;
 use identity::{SpiffeId, workload_id};
-use runtime::{clock, mtls::Connector, workload::Workload};
+use runtime::{
+    clock,
+    mtls::{Connector, TlsStream},
+    workload::Workload,
+};
 use serde_json::{Value, json};
 
-use crate::{Form, begin, call};
+use crate::{Form, Line, begin, call};
 
 /// The workloads of the story and one that no policy names, by short name.
 pub const MEMBERS: [(&str, &str); 4] = [
@@ -20,7 +24,8 @@ pub const MEMBERS: [(&str, &str); 4] = [
     ("tickets", "spiffe://corp.example/ns/tools/sa/tickets"),
     ("stranger", "spiffe://corp.example/ns/agents/sa/stranger"),
 ];
-const BROKER: &str = "spiffe://corp.example/ns/agents/sa/broker";
+/// The broker's SPIFFE ID.
+pub const BROKER: &str = "spiffe://corp.example/ns/agents/sa/broker";
 
 /// A running stack with callers. Its processes end with it.
 #[derive(Debug)]
@@ -86,9 +91,34 @@ impl Desk {
 
     /// Sends a call to the mTLS listener `address`, where `id` must answer, as `caller`.
     pub async fn send(&self, caller: &str, address: &str, id: &SpiffeId, call: Call) -> Answer {
-        let caller = self.callers.get(caller).expect("a caller");
-        let stream = caller.connector.connect(address, id).await.expect("connected");
-        call.send_over(stream).await.expect("answered")
+        call.send_over(self.connect(caller, address, id).await).await.expect("answered")
+    }
+
+    /// A connection for HTTP/1.1 to the mTLS listener `address`, where `id` must answer, as `caller`.
+    pub async fn connect(&self, caller: &str, address: &str, id: &SpiffeId) -> TlsStream {
+        self.caller(caller).connector.connect(address, id).await.expect("connected")
+    }
+
+    /// As [`Desk::connect`], to the broker.
+    pub async fn connect_to_broker(&self, caller: &str) -> TlsStream {
+        self.connect(caller, self.stack.broker_token_address(), &broker_id()).await
+    }
+
+    /// A connection for HTTP/2 to the broker as `caller`.
+    pub async fn connect_to_broker_by_h2(&self, caller: &str) -> TlsStream {
+        let connector = &self.caller(caller).connector;
+        connector.connect_h2(self.stack.broker_token_address(), &broker_id()).await.expect("connected")
+    }
+
+    /// A connection to the broker as `caller` that stays open between requests.
+    pub async fn line(&self, caller: &str) -> Line {
+        Line::over(self.connect_to_broker(caller).await).await
+    }
+
+    /// The identity of `caller`, to answer with.
+    #[must_use]
+    pub fn workload(&self, caller: &str) -> Workload {
+        self.caller(caller).workload.clone()
     }
 
     /// Posts `form` to the token endpoint as `caller`.
@@ -99,7 +129,7 @@ impl Desk {
 
     /// Sends anything to the broker's mTLS listener as `caller`.
     pub async fn to_broker(&self, caller: &str, call: Call) -> Answer {
-        self.send(caller, self.stack.broker_token_address(), &workload_id(BROKER).expect("an id"), call).await
+        self.send(caller, self.stack.broker_token_address(), &broker_id(), call).await
     }
 
     /// Sends a call to a member's mesh door as `caller`.
@@ -111,8 +141,7 @@ impl Desk {
 
     /// A JWT-SVID of `caller` for `audience`.
     pub async fn jwt_svid(&self, caller: &str, audience: &str) -> String {
-        let caller = self.callers.get(caller).expect("a caller");
-        caller.workload.jwt_svid(audience, clock::now()).await.expect("an SVID").expose().to_owned()
+        self.caller(caller).workload.jwt_svid(audience, clock::now()).await.expect("an SVID").expose().to_owned()
     }
 
     /// Alice's token with both scopes.
@@ -163,9 +192,17 @@ impl Desk {
         token(&answer, "access_token")
     }
 
+    fn caller(&self, name: &str) -> &Caller {
+        self.callers.get(name).expect("a caller")
+    }
+
     fn provider(&self) -> &str {
         self.stack.issuer().split("/realms/").next().expect("a base")
     }
+}
+
+fn broker_id() -> SpiffeId {
+    workload_id(BROKER).expect("an id")
 }
 
 fn token(answer: &Answer, member: &str) -> String {

@@ -30,6 +30,12 @@ impl Form {
         self
     }
 
+    /// As `application/x-www-form-urlencoded`.
+    #[must_use]
+    pub fn encoded(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(self.pairs()).finish()
+    }
+
     /// As pairs.
     #[must_use]
     pub fn pairs(&self) -> Vec<(&str, &str)> {
@@ -63,7 +69,8 @@ pub fn renew(txn_token: &str, scope: &str) -> Form {
     exchange(txn_token, "txn_token", "txn_token").add("audience", "corp.example").add("scope", scope)
 }
 
-/// The answer refuses with this status, OAuth error and code; nothing was issued and nothing may be cached.
+/// The answer refuses with this status, OAuth error and code; nothing was issued, nothing may be cached, and a fault says
+/// when to try again.
 ///
 /// # Panics
 /// Where it does not.
@@ -72,6 +79,7 @@ pub fn assert_refused(case: &str, answer: &Answer, status: u16, error: &str, ref
     let found = (answer.status.as_u16(), body["error"].as_str().unwrap_or(""), body["refusal"].as_str().unwrap_or(""));
     assert_eq!(found, (status, error, refusal), "{case}: {body}");
     assert_eq!(answer.header("cache-control"), "no-store", "{case}");
+    assert_eq!(answer.header("retry-after").is_empty(), status != 503, "{case}: Retry-After");
     let text = String::from_utf8_lossy(&answer.body);
     assert!(!text.contains("eyJ") && body["access_token"].is_null() && body["txn_token"].is_null(), "{case}: {text}");
 }

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use dev::{apps::Call, stack::App};
+use dev::{
+    apps::{Answer, Call},
+    stack::{App, StackOptions},
+};
 use http::Method;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -24,6 +27,11 @@ pub struct Inside {
 impl Inside {
     /// Opens one, with the app at `tickets` behind the sidecar of tickets.
     pub async fn open(tickets: &str) -> Self {
+        Self::open_with(tickets, |_options| {}).await
+    }
+
+    /// As [`Inside::open`], in a stack that `change` has changed.
+    pub async fn open_with(tickets: &str, change: impl FnOnce(&mut StackOptions)) -> Self {
         let released = Arc::new(Mutex::new(false));
         let seen = Arc::clone(&released);
         let planner = Sink::holding(move || *seen.lock().expect("not poisoned")).await;
@@ -32,6 +40,7 @@ impl Inside {
         options.members[0].app = App::At(planner.url());
         options.members[1].app = App::At(tickets.to_owned());
         options.targets[0]["connect"] = json!("127.0.0.1:1");
+        change(&mut options);
         let desk = Desk::open_with(options).await;
         let url = format!("{}/ask", desk.stack.edge("planner").expect("an edge"));
         let call = Call::new(Method::POST, &url)
@@ -52,6 +61,12 @@ impl Inside {
     #[must_use]
     pub fn proxy(&self) -> String {
         self.desk.stack.agent("planner").expect("an agent door")
+    }
+
+    /// What planner's app gets for a call that it makes inside of the transaction.
+    pub async fn through(&self, call: Call) -> Answer {
+        let call = call.header("countersign-handle", &self.handle);
+        call.send_through(&self.proxy()).await.expect("answered")
     }
 
     /// Lets planner's app answer and waits until that has reached the user: the transaction's request is over.

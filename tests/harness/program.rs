@@ -33,9 +33,7 @@ impl Program {
     /// The binary `name`, which lies where this test's own folder `deps` lies.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let own = std::env::current_exe().expect("a path");
-        let folder: PathBuf = own.ancestors().nth(2).expect("target folder").into();
-        let mut command = Command::new(folder.join(name));
+        let mut command = Command::new(binaries().join(name));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         Self(command)
     }
@@ -67,13 +65,26 @@ impl Program {
     }
 }
 
+/// Where our binaries lie: one folder above this test's own.
+#[must_use]
+pub fn binaries() -> PathBuf {
+    let own = std::env::current_exe().expect("a path");
+    own.ancestors().nth(2).expect("target folder").into()
+}
+
 impl Running {
-    /// The admin address from its ready file, once it is there.
-    pub async fn admin(&self, ready_file: &str) -> String {
+    /// Process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.0.id().expect("running")
+    }
+
+    /// The address `door` from its ready file, once it is there.
+    pub async fn address(&self, ready_file: &str, door: &str) -> String {
         eventually("the ready file is written", || async {
             let text = std::fs::read_to_string(ready_file).ok()?;
             let addresses: Value = serde_json::from_str(&text).ok()?;
-            Some(addresses["admin"].as_str()?.to_owned())
+            Some(addresses[door].as_str()?.to_owned())
         })
         .await
     }

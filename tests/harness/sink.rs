@@ -1,4 +1,4 @@
-//! An app of a test's own behind a sidecar: answers everything with 200 and remembers what reached it.
+//! An app of a test's own, behind a sidecar or in place of one: answers as the test wants and remembers what reached it.
 
 use std::{
     convert::Infallible,
@@ -10,6 +10,12 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
+use runtime::{
+    mtls::Acceptor,
+    serve::{self, Listener},
+    shutdown::Shutdown,
+    workload::Workload,
+};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::eventually;
@@ -25,8 +31,8 @@ pub struct Received {
     pub body: Bytes,
 }
 
-type Answering = dyn Fn(&Received) -> Response<Full<Bytes>> + Send + Sync;
-type Released = dyn Fn() -> bool + Send + Sync;
+pub(crate) type Answering = dyn Fn(&Received) -> Response<Full<Bytes>> + Send + Sync;
+pub(crate) type Released = dyn Fn() -> bool + Send + Sync;
 
 /// The app. Ends when it is dropped.
 #[derive(Debug)]
@@ -47,7 +53,25 @@ impl Sink {
         Self::start(Arc::new(answer), Arc::new(|| true)).await
     }
 
-    async fn start(answer: Arc<Answering>, released: Arc<Released>) -> Self {
+    /// Answers as `answer` says, over mTLS as `workload`: a mesh door that is no sidecar's.
+    pub fn over_mtls(
+        listener: Listener,
+        workload: Workload,
+        answer: impl Fn(&Received) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let behaviour =
+            Behaviour { received: Arc::clone(&received), answer: Arc::new(answer), released: Arc::new(|| true) };
+        let address = listener.address().to_string();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve::mtls(listener, Acceptor::new(workload), Shutdown::new(), move |_peer| {
+            let behaviour = behaviour.clone();
+            service_fn(move |request| respond(request, behaviour.clone()))
+        }));
+        Self { address, received, _tasks: tasks }
+    }
+
+    pub(crate) async fn start(answer: Arc<Answering>, released: Arc<Released>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -66,6 +90,12 @@ impl Sink {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// `host:port`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Everything so far.

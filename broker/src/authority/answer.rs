@@ -7,6 +7,11 @@ use serde::Deserialize;
 
 use crate::names::{ACCESS_TOKEN, BEARER};
 
+/// Words of an error that are logged: Keycloak's longest sentence has fewer.
+const LOGGED_WORDS_MAX: usize = 32;
+/// Longest of them in bytes: a client's or scope's name, and far shorter than any token.
+const LOGGED_WORD_MAX: usize = 64;
+
 /// RFC 8693 §2.2.1.
 #[derive(Deserialize)]
 struct Success {
@@ -74,6 +79,7 @@ fn refused(status: StatusCode, body: &[u8], issuer: &str) -> Refusal {
         // Our own assertion, or a misconfigured client: never the caller's fault (K6).
         _other => Refusal::FaultProvider,
     };
+    let (error, description) = (for_log(&error), for_log(&description));
     let code = refusal.code();
     if refusal.is_fault() || refusal == Refusal::TargetUnknown {
         tracing::error!(issuer, error, description, %code, "the provider refused the broker; check its client there");
@@ -81,6 +87,13 @@ fn refused(status: StatusCode, body: &[u8], issuer: &str) -> Refusal {
         tracing::info!(issuer, error, description, %code, "the provider refused a user's token");
     }
     refusal
+}
+
+/// A stranger's words for our log: short, and none of them that could be a token which was sent to it.
+fn for_log(words: &str) -> String {
+    let shown = |word: &str| if word.len() > LOGGED_WORD_MAX { "(hidden)".to_owned() } else { word.to_owned() };
+    let words: Vec<String> = words.split_whitespace().take(LOGGED_WORDS_MAX).map(shown).collect();
+    words.join(" ")
 }
 
 #[cfg(test)]
@@ -141,6 +154,14 @@ mod tests {
         ] {
             assert_eq!(answer(status, &failure(error, text)), Err(refusal), "{status} {error} {text}");
         }
+    }
+
+    #[test]
+    fn what_a_provider_says_is_logged_short_and_without_tokens() {
+        assert_eq!(for_log("Requested audience not available: tickets"), "Requested audience not available: tickets");
+        let token = format!("eyJhbGciOiJSUzI1NiJ9.{}.c2ln", "A".repeat(80));
+        assert_eq!(for_log(&format!("Invalid token {token}\n\u{1b}[2J")), "Invalid token (hidden) \u{1b}[2J");
+        assert!(for_log(&"word ".repeat(100_000)).len() < 200);
     }
 
     #[test]

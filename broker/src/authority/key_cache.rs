@@ -50,14 +50,17 @@ impl KeyCache {
         !self.held.load().is_empty()
     }
 
-    /// Fetches the keys if that is due at `now`. Whoever comes while a fetch is in flight waits for it and then finds
-    /// that none is due. Dropped half-way, the next caller waits for the gap.
-    pub(super) async fn refresh(&self, documents: &Documents, now: Instant) {
+    /// Fetches the keys if that is due. Whoever comes while a fetch is in flight waits for it and then finds that none
+    /// is due, however long it took: a provider that is silent makes nobody wait for more than one answer. Dropped
+    /// half-way, the next caller waits for the gap.
+    pub(super) async fn refresh(&self, documents: &Documents) {
         let mut throttle = self.throttle.lock().await;
-        if !throttle.admits(now, self.any()) {
+        if !throttle.admits(Instant::now(), self.any()) {
             return;
         }
-        match documents.keys().await {
+        let fetched = documents.keys().await;
+        throttle.asked_at = Some(Instant::now());
+        match fetched {
             Ok(keys) => self.held.store(Arc::new(keys)),
             Err(fault) => {
                 let error: &(dyn Error + 'static) = &fault;

@@ -1,13 +1,17 @@
 //! A provider on loopback that answers whatever a test wants.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse as _, routing::get};
 use runtime::shutdown::Shutdown;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use url::Url;
 
 use super::*;
@@ -20,7 +24,7 @@ pub(crate) fn keeper(subject: &str, scope: &str, ends: u64) -> (Keeper, String) 
     let (issuer, keys) = ("https://keycloak.corp.example/realms/agents", fresh());
     let text = keys.sign("JWT", &claims(issuer, subject, scope, ends)).expect("signed").to_string();
     let raw = RawToken::parse(text.clone()).expect("short");
-    let rule = UserRule { issuer, audience: CLIENT };
+    let rule = KeeperRule { issuer, client: CLIENT };
     let proof = verify(&raw, keys.verifying(), &rule, at(1)).expect("verified");
     (Keeper { raw, proof }, text)
 }
@@ -30,6 +34,10 @@ fn claims(issuer: &str, subject: &str, scope: &str, ends: u64) -> Value {
         "iss": issuer, "aud": CLIENT, "sub": subject, "sid": "s", "azp": CLIENT, "typ": "Bearer", "iat": 1, "exp": ends,
         "scope": scope,
     })
+}
+
+fn signed(keys: &Keys, claims: &Value) -> RawToken {
+    RawToken::parse(keys.sign("JWT", claims).expect("signed").to_string()).expect("short")
 }
 
 fn at(secs: u64) -> UnixTime {
@@ -70,18 +78,11 @@ impl Provider {
     }
 
     fn authority(&self) -> Authority {
-        Authority::new(AuthorityConfig {
-            name: None,
-            issuer: self.issuer.clone(),
-            url: Url::parse(&self.issuer).expect("a URL"),
-            client_id: CLIENT.to_owned(),
-        })
-        .expect("an authority")
+        authority(&self.issuer)
     }
 
     fn token(&self, keys: &Keys) -> RawToken {
-        let text = keys.sign("JWT", &claims(&self.issuer, "alice", "tickets:read", 100)).expect("signed");
-        RawToken::parse(text.to_string()).expect("short")
+        signed(keys, &claims(&self.issuer, "alice", "tickets:read", 100))
     }
 }
 
@@ -89,6 +90,16 @@ impl Drop for Provider {
     fn drop(&mut self) {
         self.shutdown.trigger();
     }
+}
+
+fn authority(issuer: &str) -> Authority {
+    Authority::new(AuthorityConfig {
+        name: None,
+        issuer: issuer.to_owned(),
+        url: Url::parse(issuer).expect("a URL"),
+        client_id: CLIENT.to_owned(),
+    })
+    .expect("an authority")
 }
 
 fn usual(issuer: &str) -> Value {
@@ -151,4 +162,68 @@ fn with_several_authorities_a_subject_carries_the_name_and_loses_it_on_the_way_b
     assert_eq!(subject.as_str(), "corp:alice");
     assert_eq!(authority.local_subject(&subject), Some("alice".parse().expect("a name")));
     assert_eq!(authority.local_subject(&"corpo:alice".parse().expect("a name")), None);
+}
+
+#[tokio::test]
+async fn an_answer_for_anybody_else_is_discarded() {
+    let provider = Provider::start(usual).await;
+    let authority = provider.authority();
+    let good = claims(&provider.issuer, "alice", "openid tickets:read", 100);
+    let (subject, scopes) = ("alice".parse().expect("a name"), "tickets:read".parse().expect("scopes"));
+    let check = async |claims: &Value| {
+        let claim = Claim { subject: &subject, session: "s", scopes: &scopes };
+        authority.check(signed(&provider.keys, claims), claim, at(1)).await.map(drop)
+    };
+    assert_eq!(check(&good).await, Ok(()));
+    for (case, name, value, refusal) in [
+        ("K7 more audience", "aud", json!([CLIENT, "tickets"]), Refusal::ScopeWidened),
+        ("K7 other audience", "aud", json!("tickets"), Refusal::ScopeWidened),
+        ("K7 no audience", "aud", Value::Null, Refusal::ScopeWidened),
+        ("K7 more scope", "scope", json!("tickets:read tickets:write"), Refusal::ScopeWidened),
+        ("K8 less scope", "scope", json!("openid"), Refusal::ScopeWithdrawn),
+        ("another user", "sub", json!("bob"), Refusal::FaultProvider),
+        ("another session", "sid", json!("t"), Refusal::FaultProvider),
+        ("another client", "azp", json!("console"), Refusal::FaultProvider),
+        ("another issuer", "iss", json!("https://other.example"), Refusal::FaultProvider),
+        ("delegated", "act", json!({"sub": "admin"}), Refusal::FaultProvider),
+        ("expired", "exp", json!(1), Refusal::FaultProvider),
+    ] {
+        let mut changed = good.clone();
+        changed[name] = value;
+        assert_eq!(check(&changed).await, Err(refusal), "{case}");
+    }
+}
+
+/// A provider that takes connections and says nothing.
+fn silent() -> (std::net::TcpListener, String) {
+    runtime::tls::install_provider();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let issuer = format!("http://{}/realms/agents", listener.local_addr().expect("an address"));
+    (listener, issuer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_provider_makes_nobody_wait_for_the_answers_to_others() {
+    let (_listener, issuer) = silent();
+    let (authority, keys) = (authority(&issuer), fresh());
+    let asking = (0..40).map(|n| {
+        let (raw, authority) = (signed(&keys, &claims(&issuer, "alice", "tickets:read", 100)), &authority);
+        async move {
+            tokio::time::sleep(Duration::from_millis(n * 500)).await;
+            let came = Instant::now();
+            assert_eq!(authority.verify(&raw, at(1)).await.map(drop), Err(Refusal::FaultProvider));
+            came.elapsed()
+        }
+    });
+    let longest = futures_util::future::join_all(asking).await.into_iter().max().expect("some");
+    assert!(longest <= Duration::from_secs(4), "{longest:?}");
+}
+
+#[tokio::test]
+async fn more_than_may_wait_for_a_provider_are_turned_away_at_once() {
+    let (_listener, issuer) = silent();
+    let authority = authority(&issuer);
+    let _all = authority.asking.try_acquire_many(u32::try_from(ASKING_MAX).expect("few")).expect("free");
+    let raw = signed(&fresh(), &claims(&issuer, "alice", "tickets:read", 100));
+    assert_eq!(authority.verify(&raw, at(1)).await.map(drop), Err(Refusal::FaultOverloaded));
 }

@@ -77,7 +77,8 @@ pub(super) fn read(raw: &[RawAuthority], problems: &mut Problems) -> Vec<Authori
 /// OpenID Connect Discovery §4.1: https, no query, no fragment. Clear text on loopback, for development.
 fn issuer_url(issuer: &str) -> Result<Url, String> {
     let url = Url::parse(issuer).map_err(|fault| format!("`{issuer}` is no URL: {fault}"))?;
-    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || issuer.ends_with('/') {
+    let names_user = !url.username().is_empty() || url.password().is_some();
+    if url.query().is_some() || url.fragment().is_some() || names_user || issuer.ends_with('/') {
         return Err(format!("`{issuer}` must have no user, query, fragment and final slash"));
     }
     match url.scheme() {

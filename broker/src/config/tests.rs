@@ -102,6 +102,13 @@ fn each_mistake_is_told_with_its_key() {
             "loopback only",
         ),
         ("sqlite://", "postgres://", "store", "sqlite"),
+        (
+            "https://keycloak.corp.example/realms",
+            "https://:x@keycloak.corp.example/realms",
+            "authorities[0]",
+            "no user",
+        ),
+        ("https://tickets.tools.svc/mcp", "https://:x@tickets.tools.svc/mcp", "targets[0].resource", "without user"),
         ("wrapping.key", "nothing.key", "wrapping_key", "countersign keys init"),
         ("/policies", "/nowhere", "policies", "nowhere"),
         ("[console]", "[]", "edges[0].login_clients", "clients"),
@@ -135,6 +142,20 @@ fn each_mistake_is_told_with_its_key() {
     ] {
         let told = folder.complaint(from, to);
         assert!(told.contains(key) && told.contains(word), "{from} -> {to}: {told}");
+    }
+}
+
+#[test]
+fn no_password_is_told() {
+    let folder = Folder::new("password");
+    for (from, to) in [
+        ("https://broker.agents.svc", "https://me:hunter2@broker.agents.svc"),
+        ("https://keycloak.corp", "https://me:hunter2@keycloak.corp"),
+        ("https://tickets", "https://me:hunter2@tickets"),
+        ("sqlite://", "postgres://me:hunter2@db"),
+    ] {
+        let told = folder.complaint(from, to);
+        assert!(!told.contains("hunter2") && told.contains("me:(hidden)@"), "{told}");
     }
 }
 

@@ -72,9 +72,10 @@ impl Actor {
 #[cfg(test)]
 mod tests {
     use identity::workload_id;
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::grant::tests::owned_and_handed;
+    use crate::grant::tests::{laws::held_by, owned_and_handed};
 
     fn id(name: &str) -> SpiffeId {
         workload_id(&format!("spiffe://corp.example/{name}")).expect("an id")
@@ -106,5 +107,33 @@ mod tests {
         let twice = ActorChain::of(id("researcher")).then(id("planner")).expect("grows");
         let (_owned, handed) = owned_and_handed(twice);
         assert_eq!(Actor::calling(&handed, &id("researcher")).err(), Some(Refusal::ChainLoop));
+    }
+
+    proptest! {
+        /// A chain is what it was, or that and exactly one more: the requester, who must be the holder.
+        #[test]
+        fn a_chain_grows_by_the_requester_alone(
+            depth in 1..=identity::DEPTH_MAX,
+            callee in proptest::option::of(0..=identity::DEPTH_MAX),
+            requester in 0..=identity::DEPTH_MAX,
+        ) {
+            let name = |n: usize| id(&format!("w{n}"));
+            let chain = (1..depth).try_fold(ActorChain::of(name(0)), |chain, n| chain.then(name(n))).expect("a chain");
+            let (callee, requester) = (callee.map(name), name(requester));
+            let held = held_by(&chain, callee.as_ref());
+            let before: Vec<SpiffeId> = chain.iter().cloned().collect();
+            let holder = callee.as_ref().unwrap_or(chain.current());
+            let renewed = Actor::renewing(&held, &requester).map(Actor::into_chain);
+            prop_assert_eq!(renewed, if *holder == requester { Ok(chain.clone()) } else { Err(Refusal::ChainNotCallee) });
+            let expected = match &callee {
+                _stranger if *holder != requester => Err(Refusal::ChainNotCallee),
+                None => Ok(before),
+                Some(_) if before.contains(&requester) => Err(Refusal::ChainLoop),
+                Some(_) if before.len() == identity::DEPTH_MAX => Err(Refusal::ChainTooDeep),
+                Some(_) => Ok(std::iter::once(requester.clone()).chain(before).collect()),
+            };
+            let called = Actor::calling(&held, &requester).map(|actor| actor.into_chain().iter().cloned().collect());
+            prop_assert_eq!(called, expected);
+        }
     }
 }

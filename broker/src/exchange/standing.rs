@@ -44,12 +44,15 @@ impl Standing {
         self.ends
     }
 
-    /// Where the rule wants it and it is not yet known: asks the provider whether the session lives, at this decision.
-    pub(super) async fn confirmed(self, parties: &Parties, wanted: bool, now: UnixTime) -> Result<(), Refusal> {
-        if wanted && !self.session_lives {
-            confirm(parties, &self.transaction, now).await?;
-        }
-        Ok(())
+    /// Whether the provider has said during this request that the session lives.
+    pub(super) const fn session_lives(&self) -> bool {
+        self.session_lives
+    }
+
+    /// Asks the provider whether the session lives. The user's groups and roles are then what it says now.
+    pub(super) async fn confirmed(self, parties: &Parties, now: UnixTime) -> Result<Self, Refusal> {
+        let transaction = confirm(parties, &self.transaction, now).await?;
+        Ok(Self { transaction, session_lives: true, ..self })
     }
 }
 

@@ -53,6 +53,13 @@ impl Planned {
         }
     }
 
+    pub(super) const fn may_ask(&self) -> Option<&Scopes> {
+        match self {
+            Self::Transaction(_) => None,
+            Self::Access { access, .. } => access.may_ask.as_ref(),
+        }
+    }
+
     pub(super) fn ids(&self) -> Vec<TokenId> {
         match self {
             Self::Transaction(txn) => vec![txn.id.clone()],

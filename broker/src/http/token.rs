@@ -20,6 +20,7 @@ use crate::{
     exchange,
     grant::Issued,
     parties::Parties,
+    quota::Quota,
     request::{Known, Request},
 };
 
@@ -29,21 +30,25 @@ const BODY_LENGTH_MAX: usize = 64 * 1024;
 const BODY_TIME_MAX: Duration = Duration::from_secs(5);
 /// Exchanges in progress: each may wait seconds for the provider, and holds some 100 KiB.
 const IN_PROGRESS_MAX: usize = 512;
+/// Of those, what one workload may have: a quarter, far more than a sidecar asks at once.
+const IN_PROGRESS_EACH_MAX: usize = 128;
 /// How much of a refused body is read to no purpose, and how long.
 const DISCARD_LENGTH_MAX: usize = 256 * 1024;
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(1);
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The door's parties and its limit.
+/// The door's parties and its limits.
 #[derive(Clone, Debug)]
 pub(super) struct TokenDoor {
     parties: Arc<Parties>,
     slots: Arc<Semaphore>,
+    shares: Quota,
 }
 
 impl TokenDoor {
     pub(super) fn new(parties: Arc<Parties>) -> Self {
-        Self { parties, slots: Arc::new(Semaphore::new(IN_PROGRESS_MAX)) }
+        let slots = Arc::new(Semaphore::new(IN_PROGRESS_MAX));
+        Self { parties, slots, shares: Quota::new(IN_PROGRESS_EACH_MAX) }
     }
 }
 
@@ -75,6 +80,7 @@ async fn decide(
     record: &mut DecisionRecord,
     now: UnixTime,
 ) -> Result<Issued, Refusal> {
+    let share = door.shares.take(requester).ok_or(Refusal::FaultOverloaded)?;
     let slot = door.slots.try_acquire().map_err(|_full| Refusal::FaultOverloaded)?;
     let form = read(request).await?;
     let parties = &*door.parties;
@@ -82,7 +88,7 @@ async fn decide(
     let request = Request::read(&form, requester, known)?;
     // On the heap: the exchange's future is large, and the connection holds one for each stream.
     let issued = Box::pin(exchange::exchange(parties, requester, request, record, now)).await;
-    drop(slot);
+    drop((slot, share));
     issued
 }
 

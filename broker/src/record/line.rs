@@ -50,6 +50,7 @@ impl Liner {
         put("shown", entry.shown.as_ref().map(|scopes| json!(scopes.to_string())));
         put("scope", entry.scopes.as_ref().map(|scopes| json!(scopes.to_string())));
         put("passes_on", entry.passed_on.as_ref().map(|scopes| json!(scopes.to_string())));
+        put("may_ask", entry.may_ask.as_ref().map(|scopes| json!(scopes.to_string())));
         put("exp", entry.not_after.map(|end| json!(end.secs())));
         put("rule", Some(json!(entry.rules)));
         if !entry.tokens.is_empty() {

@@ -68,6 +68,7 @@ async fn a_grant_is_on_disk_when_it_is_acknowledged_and_its_end_writes_no_second
     record.note(|entry| {
         entry.tokens = vec!["a-7".parse().expect("an id"), "t-2".parse().expect("an id")];
         entry.rules = vec!["read".to_owned()];
+        entry.may_ask = Some("tickets:read".parse().expect("scopes"));
     });
     fixture.recorder.granted(record.entry()).await.expect("durable");
     assert!(fixture.folder.text().contains("a-7"));
@@ -80,6 +81,7 @@ async fn a_grant_is_on_disk_when_it_is_acknowledged_and_its_end_writes_no_second
     );
     assert_eq!(lines[0]["typ"], serde_json::json!(["at+jwt", "txntoken+jwt"]));
     assert!(lines[0]["sub"].is_string());
+    assert_eq!(lines[0]["may_ask"], "tickets:read");
 }
 
 #[tokio::test]

@@ -2,11 +2,9 @@
 CREATE TABLE transactions (
     txn TEXT PRIMARY KEY NOT NULL,
     authority TEXT NOT NULL,        -- issuer URL
-    subject TEXT NOT NULL,          -- as tokens say it
     sid TEXT NOT NULL,              -- session at the authority
     scope TEXT NOT NULL,            -- sorted, separated by spaces
-    groups_json TEXT NOT NULL,      -- JSON array of strings, of the authority's last answer
-    roles_json TEXT NOT NULL,
+    person BLOB NOT NULL,           -- subject, groups and roles of the authority's last answer; AES-256-GCM as below
     edge TEXT NOT NULL,             -- SPIFFE ID of the workload where it was begun
     begun_at INTEGER NOT NULL,      -- seconds since 1970, as all times here
     not_after INTEGER NOT NULL,

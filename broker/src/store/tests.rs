@@ -1,6 +1,6 @@
 //! What the store keeps, and how.
 
-use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::path::PathBuf;
 
 use super::*;
 use crate::seal::WRAPPING_KEY_LENGTH;
@@ -55,6 +55,43 @@ async fn every_file_of_the_store_is_private() {
         let file = file.expect("a file");
         assert_eq!(file.metadata().expect("known").permissions().mode() & 0o777, FILE_MODE, "{:?}", file.path());
     }
+}
+
+#[tokio::test]
+async fn a_file_that_was_open_to_others_is_closed_to_them() {
+    let folder = Folder::new("open");
+    fs::create_dir_all(&folder.0).expect("made");
+    let path = folder.0.join("broker.db");
+    fs::write(&path, "").expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("opened");
+    let _store = folder.open(sealer(1)).await;
+    assert_eq!(fs::metadata(&path).expect("known").permissions().mode() & 0o777, FILE_MODE);
+}
+
+#[tokio::test]
+async fn who_reads_the_files_learns_no_user_and_who_writes_to_them_makes_none() {
+    let folder = Folder::new("person");
+    let store = folder.open(sealer(1)).await;
+    let (keeper, token) = crate::authority::tests::keeper("alice", "tickets:read", 120);
+    let (first, second) = (crate::grant::tests::begun("tickets:read"), crate::grant::tests::begun("tickets:read"));
+    let edge = identity::workload_id("spiffe://corp.example/planner").expect("an id");
+    for grant in [&first, &second] {
+        store.begin(grant, &edge, &keeper, at(1000)).await.expect("begun");
+    }
+    for file in fs::read_dir(&folder.0).expect("lists") {
+        let bytes = fs::read(file.expect("a file").path()).expect("reads");
+        for secret in ["alice", token.as_str()] {
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret}");
+        }
+    }
+    sqlx::query("UPDATE transactions SET person = (SELECT person FROM transactions WHERE txn = ?) WHERE txn = ?")
+        .bind(first.transaction().as_str())
+        .bind(second.transaction().as_str())
+        .execute(&store.writer)
+        .await
+        .expect("moved");
+    assert!(matches!(store.transaction(second.transaction()).await, Err(StoreFault::Seal(_))));
+    assert!(store.transaction(first.transaction()).await.expect("answers").is_some());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Transactions: one row each, from begin to its end.
 
 use identity::{Lifetime, Scopes, SpiffeId, Subject, TransactionId, UnixTime};
+use serde::Deserialize;
 use serde_json::json;
 use sqlx::{Row as _, sqlite::SqliteRow};
 
@@ -27,6 +28,14 @@ pub(crate) struct Transaction {
     pub(crate) keeper_ends: Option<Lifetime>,
 }
 
+/// What is sealed.
+#[derive(Deserialize)]
+struct Person {
+    subject: String,
+    groups: Vec<String>,
+    roles: Vec<String>,
+}
+
 impl Store {
     /// Writes a transaction and its keeper, both or none.
     ///
@@ -41,18 +50,17 @@ impl Store {
     ) -> Result<(), StoreFault> {
         let proof = keeper.proof();
         let scopes = grant.scopes();
+        let person = self.seal_person(grant.transaction(), grant.subject(), keeper)?;
         let mut writing = self.writer.begin().await?;
         sqlx::query(
-            "INSERT INTO transactions (txn, authority, subject, sid, scope, groups_json, roles_json, edge, begun_at, \
-             not_after, long_not_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO transactions (txn, authority, person, sid, scope, edge, begun_at, not_after, long_not_after) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(grant.transaction().as_str())
         .bind(proof.issuer())
-        .bind(grant.subject().as_str())
+        .bind(person)
         .bind(proof.session())
         .bind(scopes.to_string())
-        .bind(json!(proof.groups()).to_string())
-        .bind(json!(proof.roles()).to_string())
         .bind(edge.to_string())
         .bind(integer(now)?)
         .bind(integer(grant.ends().not_after.not_after())?)
@@ -75,7 +83,7 @@ impl Store {
         .bind(id.as_str())
         .fetch_optional(&self.readers)
         .await?;
-        row.map(|row| read(id, &row)).transpose()
+        row.map(|row| self.read(id, &row)).transpose()
     }
 
     /// Puts a fresh keeper in place of the one of `transaction`, and its groups and roles into the row.
@@ -88,10 +96,10 @@ impl Store {
         keeper: &Keeper,
     ) -> Result<Transaction, StoreFault> {
         let proof = keeper.proof();
+        let person = self.seal_person(&transaction.id, &transaction.subject, keeper)?;
         let mut writing = self.writer.begin().await?;
-        sqlx::query("UPDATE transactions SET groups_json = ?, roles_json = ? WHERE txn = ?")
-            .bind(json!(proof.groups()).to_string())
-            .bind(json!(proof.roles()).to_string())
+        sqlx::query("UPDATE transactions SET person = ? WHERE txn = ?")
+            .bind(person)
             .bind(transaction.id.as_str())
             .execute(&mut *writing)
             .await?;
@@ -104,23 +112,35 @@ impl Store {
             ..transaction.clone()
         })
     }
+
+    /// Whoever reads the file learns nobody's name, and whoever writes to it puts nobody into a group.
+    fn seal_person(&self, id: &TransactionId, subject: &Subject, keeper: &Keeper) -> Result<Vec<u8>, StoreFault> {
+        let proof = keeper.proof();
+        let person = json!({ "subject": subject.as_str(), "groups": proof.groups(), "roles": proof.roles() });
+        Ok(self.sealer.seal(&place(id), person.to_string().as_bytes())?)
+    }
+
+    fn read(&self, id: &TransactionId, row: &SqliteRow) -> Result<Transaction, StoreFault> {
+        const TABLE: StoreFault = StoreFault::Malformed("transactions");
+        let text = |column: &str| row.try_get::<String, _>(column);
+        let ends = |column: &str| Ok::<_, StoreFault>(Lifetime::until(time(row.try_get(column)?)?));
+        let person = self.sealer.open(&place(id), &row.try_get::<Vec<u8>, _>("person")?)?;
+        let Person { subject, groups, roles } = serde_json::from_slice(&person).map_err(|_malformed| TABLE)?;
+        let keeper_ends: Option<i64> = row.try_get("keeper_not_after")?;
+        Ok(Transaction {
+            id: id.clone(),
+            authority: text("authority")?,
+            subject: subject.parse().map_err(|_malformed| TABLE)?,
+            session: text("sid")?,
+            scopes: text("scope")?.parse().map_err(|_malformed| TABLE)?,
+            groups,
+            roles,
+            ends: Ends { not_after: ends("not_after")?, long_not_after: ends("long_not_after")? },
+            keeper_ends: keeper_ends.map(|secs| time(secs).map(Lifetime::until)).transpose()?,
+        })
+    }
 }
 
-fn read(id: &TransactionId, row: &SqliteRow) -> Result<Transaction, StoreFault> {
-    const TABLE: StoreFault = StoreFault::Malformed("transactions");
-    let text = |column: &str| row.try_get::<String, _>(column);
-    let ends = |column: &str| Ok::<_, StoreFault>(Lifetime::until(time(row.try_get(column)?)?));
-    let list = |column: &str| serde_json::from_str(&text(column)?).map_err(|_malformed| TABLE);
-    let keeper_ends: Option<i64> = row.try_get("keeper_not_after")?;
-    Ok(Transaction {
-        id: id.clone(),
-        authority: text("authority")?,
-        subject: text("subject")?.parse().map_err(|_malformed| TABLE)?,
-        session: text("sid")?,
-        scopes: text("scope")?.parse().map_err(|_malformed| TABLE)?,
-        groups: list("groups_json")?,
-        roles: list("roles_json")?,
-        ends: Ends { not_after: ends("not_after")?, long_not_after: ends("long_not_after")? },
-        keeper_ends: keeper_ends.map(|secs| time(secs).map(Lifetime::until)).transpose()?,
-    })
+fn place(id: &TransactionId) -> String {
+    format!("transactions/{id}")
 }

@@ -25,6 +25,8 @@ pub(super) enum Event {
     Refusal(ShownRefusal),
     /// Something was not as expected.
     Unexpected { what: String },
+    /// Told to stop before the end; no process is left.
+    Stopped,
     /// The story is over.
     Ended(Ended),
     /// The stack stays: what to play with.
@@ -94,8 +96,10 @@ pub(super) struct Ended {
     pub(super) txn: String,
     pub(super) record: PathBuf,
     pub(super) records: usize,
-    /// The work folder, where it stays.
+    /// The work folder, where it stays for what went wrong.
     pub(super) folder: Option<PathBuf>,
+    /// Commands to try next.
+    pub(super) next: Vec<String>,
 }
 
 /// What a kept stack offers.

@@ -26,13 +26,13 @@ pub(super) fn kept(stack: &Stack) -> Kept {
 fn commands(issuer: &str, edge: &str) -> Vec<Vec<String>> {
     let ask = |question: &str| {
         vec![
-            format!("curl -s -w '\\n' {edge}/ask \\"),
+            format!("curl -s --noproxy '*' -w '\\n' {edge}/ask \\"),
             "  -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\".to_owned(),
             format!("  -d '{{\"question\":\"{question}\"}}'"),
         ]
     };
     let sign_in = vec![
-        "TOKEN=$(curl -s -d grant_type=password -d client_id=console \\".to_owned(),
+        "TOKEN=$(curl -s --noproxy '*' -d grant_type=password -d client_id=console \\".to_owned(),
         "  -d username=alice -d password=alice -d 'scope=tickets:read tickets:write' \\".to_owned(),
         format!("  {issuer}/protocol/openid-connect/token \\"),
         "  | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')".to_owned(),

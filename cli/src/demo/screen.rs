@@ -1,20 +1,18 @@
 //! The demo for people: plain lines that fit the terminal, in one screen of 80 columns. It never moves the cursor, so a
 //! file or a pipe reads the same.
 
-mod text;
-
 use std::io::{self, Write};
 
-use self::text::{Line, Tone};
-use super::{
-    event::{Ended, Event, Failed, Kept, ShownHop, ShownRefusal},
+use super::event::{Ended, Event, Failed, Kept, ShownHop, ShownRefusal};
+use crate::{
     look::Look,
+    text::{Line, Tone},
 };
 
 /// Narrower than this, columns give way to lines.
 const TABLE_COLUMNS: usize = 80;
 /// Columns of the hop table.
-const HOP: [usize; 3] = [13, 26, 31];
+const HOP: [usize; 3] = [14, 24, 31];
 /// Columns of the refusal table.
 const REFUSAL: [usize; 3] = [16, 24, 5];
 
@@ -56,6 +54,9 @@ impl<W: Write> Screen<W> {
             Event::Unexpected { what } => {
                 vec![Line::new().add("not as expected:", Tone::Bad).add(what.as_str(), Tone::Plain)]
             }
+            Event::Stopped => {
+                vec![Line::empty(), Line::new().add("Stopped before the end; nothing is left running", Tone::Bad)]
+            }
             Event::Ended(ended) => end(ended),
             Event::Kept(kept) => keep(kept),
             Event::Failed(failed) => failure(failed),
@@ -73,11 +74,8 @@ impl<W: Write> Screen<W> {
                 .add(format!("“{question}”"), Tone::Plain),
         ];
         if self.has_columns() {
-            let heading = Line::indented(2).column("authority", HOP[0], Tone::Dim).column(
-                "acting (current first)",
-                HOP[1],
-                Tone::Dim,
-            );
+            let heading = Line::indented(2).column("hop", HOP[0], Tone::Dim);
+            let heading = heading.column("actors, current first", HOP[1], Tone::Dim);
             lines.push(heading.column("audience", HOP[2], Tone::Dim).add("life", Tone::Dim));
         }
         lines
@@ -104,7 +102,7 @@ impl<W: Write> Screen<W> {
         }
         vec![
             Line::indented(2).add(step, Tone::Title).add(life, Tone::Plain),
-            Line::indented(4).add("acting", Tone::Dim).add(actors, Tone::Plain),
+            Line::indented(4).add("actors", Tone::Dim).add(actors, Tone::Plain),
             Line::indented(4).add("audience", Tone::Dim).add(audience, Tone::Plain),
             scope(Line::indented(4)),
         ]
@@ -142,15 +140,12 @@ fn tokens(control: usize, apps: usize) -> Vec<Line> {
     let count =
         |found: usize, right: usize| (format!("{found} found"), if found == right { Tone::Good } else { Tone::Bad });
     let ((control, control_tone), (apps, apps_tone)) = (count(control, 1), count(apps, 0));
+    let row = |found: String, tone, whose: &str| Line::hanging(2, 11).column(found, 9, tone).add(whose, Tone::Plain);
     vec![
         Line::empty(),
         Line::new().add("Tokens that reached an app’s process", Tone::Title),
-        Line::indented(2)
-            .add("control, alice’s token sent to an app without a sidecar:", Tone::Plain)
-            .add(control, control_tone),
-        Line::indented(2)
-            .add("planner, researcher and tickets behind their sidecars:", Tone::Plain)
-            .add(apps, apps_tone),
+        row(control, control_tone, "control: alice’s token sent to an app without a sidecar"),
+        row(apps, apps_tone, "planner, researcher and tickets, each behind its sidecar"),
     ]
 }
 
@@ -167,7 +162,9 @@ fn end(ended: &Ended) -> Vec<Line> {
     if let Some(folder) = &ended.folder {
         lines.push(fact("folder", folder.display().to_string()));
     }
-    lines.push(fact("next", "countersign demo --keep · countersign explain scope.not_permitted".to_owned()));
+    for (index, command) in ended.next.iter().enumerate() {
+        lines.push(fact(if index == 0 { "next" } else { "" }, command.clone()));
+    }
     lines
 }
 
@@ -177,6 +174,8 @@ fn keep(kept: &Kept) -> Vec<Line> {
         Line::hanging(2, 21).column(name.as_str(), 19, Tone::Dim).add(address.as_str(), Tone::Plain)
     };
     lines.extend(kept.addresses.iter().map(address));
+    let what = "To paste: sign alice in, ask as alice, have planner try what its rule forbids";
+    lines.extend([Line::empty(), Line::new().add(what, Tone::Dim)]);
     for command in &kept.commands {
         lines.push(Line::empty());
         lines.extend(command.iter().map(|line| Line::verbatim(line)));

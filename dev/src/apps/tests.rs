@@ -4,18 +4,16 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Json, Router, extract::State};
 use clap::Parser as _;
+use eventually::eventually;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Mutex,
-    time::{Duration, Instant, sleep},
 };
 
 use super::*;
 use crate::stack::Port;
-
-const READY_WITHIN: Duration = Duration::from_secs(5);
 
 /// A program on reserved ports, to be run beside a test's own steps.
 struct Program {
@@ -42,11 +40,7 @@ impl Program {
 }
 
 async fn listening(address: SocketAddr) {
-    let began = Instant::now();
-    while TcpStream::connect(address).await.is_err() {
-        assert!(began.elapsed() < READY_WITHIN, "nobody listens at {address}");
-        sleep(Duration::from_millis(2)).await;
-    }
+    eventually("somebody listens", || async move { TcpStream::connect(address).await.ok() }).await;
 }
 
 async fn tokens_seen(control: SocketAddr) -> Value {

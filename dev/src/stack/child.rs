@@ -61,7 +61,7 @@ impl Child {
     /// Starts the process. `stdin` is what it inherits as standard input; `None`: a pipe that closes with us.
     pub(super) fn start(recipe: Recipe, stdin: Option<OwnedFd>) -> Result<Self, Problem> {
         if !recipe.program.is_file() {
-            return Err(Problem::NoProgram(recipe.program));
+            return Err(Problem::NoProgram(vec![recipe.program]));
         }
         let log = open_log(&recipe).map_err(|source| Problem::File { path: recipe.log.clone(), source })?;
         let second = log.try_clone().map_err(Problem::Spawn)?;

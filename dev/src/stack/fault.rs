@@ -28,9 +28,9 @@ pub struct StackFault {
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// A program is not where the others are.
-    #[error("there is no `{}`: build the whole workspace (`cargo demo` does)", .0.display())]
-    NoProgram(PathBuf),
+    /// Programs are not where the others are.
+    #[error("there is no {}: build the whole workspace (`cargo demo` does)", listed(.0))]
+    NoProgram(Vec<PathBuf>),
     /// A file or folder.
     #[error("`{}` cannot be written", .path.display())]
     File {
@@ -40,9 +40,21 @@ pub enum Problem {
         #[source]
         source: io::Error,
     },
+    /// The work folder cannot be made.
+    #[error("`{}` cannot be made: set TMPDIR to a folder that you may write to", .path.display())]
+    NoFolder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A Unix socket's path would be longer than the kernel takes.
     #[error("`{}` is too long a path for a socket: set TMPDIR to a shorter folder", .0.display())]
     PathTooLong(PathBuf),
+    /// The socket's path stands in a URI, where not every character can stand.
+    #[error("`{}` has characters that no address of a socket can hold: set TMPDIR to another folder", .0.display())]
+    PathNotPlain(PathBuf),
     /// No port could be reserved.
     #[error("no port can be reserved")]
     Port(#[source] io::Error),
@@ -81,6 +93,10 @@ pub enum Problem {
     /// There is no process of this name.
     #[error("there is no such process")]
     Unknown,
+}
+
+fn listed(programs: &[PathBuf]) -> String {
+    programs.iter().map(|program| format!("`{}`", program.display())).collect::<Vec<_>>().join(", ")
 }
 
 impl StackFault {

@@ -41,13 +41,24 @@ pub enum Leave {
 impl Folder {
     /// Makes the folder under TMPDIR, with mode 0700.
     pub(super) fn make() -> Result<Self, StackFault> {
-        let path = env::temp_dir().join(format!("countersign-{}", random_name()));
+        Self::make_in(&env::temp_dir())
+    }
+
+    fn make_in(parent: &Path) -> Result<Self, StackFault> {
+        let path = parent.join(format!("countersign-{}", random_name()));
+        let unmade =
+            |path: &Path, source| StackFault::general(Problem::NoFolder { path: path.to_owned(), source }, None);
+        // Every process has it in its configuration, which says absolute paths.
+        let path = std::path::absolute(&path).map_err(|source| unmade(&path, source))?;
         let socket = path.join(SOCKET);
         if socket.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
             return Err(StackFault::general(Problem::PathTooLong(socket), None));
         }
+        if !socket.as_os_str().as_bytes().iter().all(is_plain) {
+            return Err(StackFault::general(Problem::PathNotPlain(socket), None));
+        }
         let made = DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|source| StackFault::general(Problem::File { path: path.clone(), source }, None))?;
+        made.map_err(|source| unmade(&path, source))?;
         let folder = Self { path, leave: Leave::Nothing };
         for name in ["log", "ready", "policies", "ledger"] {
             let path = folder.path.join(name);
@@ -133,6 +144,11 @@ impl Drop for Folder {
     }
 }
 
+/// Characters of a path that stand for themselves in a URI (RFC 3986 §2.3) and in a configuration file.
+fn is_plain(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/-._~".contains(byte)
+}
+
 /// Six random bytes in hexadecimal; the folder's creation fails if the name is taken.
 fn random_name() -> String {
     let mut bytes = [0_u8; 6];
@@ -170,6 +186,19 @@ mod tests {
         assert!(record.exists());
         assert_eq!(fs::read_dir(&path).expect("stays").count(), 1);
         fs::remove_dir_all(path).expect("removed");
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_is_told_before_anything_starts() {
+        let fault = |parent: &str| Folder::make_in(Path::new(parent)).map(drop).expect_err("refused").to_string();
+        for (parent, words) in [
+            ("/proc/nowhere", "that you may write to"),
+            ("/tmp/a b", "characters"),
+            (&format!("/tmp/{}", "a".repeat(SOCKET_PATH_BYTES_MAX)), "too long"),
+        ] {
+            let told = fault(parent);
+            assert!(told.contains(words) && told.contains("set TMPDIR"), "{told}");
+        }
     }
 
     #[test]

@@ -40,4 +40,18 @@ mod tests {
             .collect();
         assert_eq!(default_policies(), there);
     }
+
+    #[test]
+    fn the_rule_that_the_readme_shows_is_a_default_policy() {
+        let readme = include_str!("../../../README.md");
+        let shown = readme.split("```cedar").nth(1).and_then(|rest| rest.split("```").next()).expect("a rule");
+        let shown = words(shown);
+        assert!(default_policies().values().any(|text| words(text) == shown), "{shown}");
+    }
+
+    /// The rule without comments and layout.
+    fn words(text: &str) -> String {
+        let code = text.lines().filter(|line| !line.starts_with("//"));
+        code.flat_map(str::chars).filter(|character| !character.is_whitespace()).collect()
+    }
 }

@@ -18,6 +18,11 @@ use super::{
 };
 use crate::identity::Registrar;
 
+const CLI: &str = "countersign";
+const BROKER_PROGRAM: &str = "countersign-broker";
+const SIDECAR_PROGRAM: &str = "countersign-sidecar";
+const DEMO_APP: &str = "countersign-demo-app";
+
 /// What is there before the first process.
 struct Ground {
     options: StackOptions,
@@ -75,6 +80,10 @@ impl Ground {
             Some(folder) => folder,
             None => binaries_beside_us().map_err(|fault| StackFault::general(Problem::Spawn(fault), None))?,
         };
+        let missing = missing_programs(&binaries, &options);
+        if !missing.is_empty() {
+            return Err(StackFault::general(Problem::NoProgram(missing), None));
+        }
         let folder = Folder::make()?;
         let mut ports = BTreeMap::new();
         for name in files::port_names(&options) {
@@ -119,7 +128,7 @@ impl Ground {
         let mut arguments =
             words(&["dev", "identity", "--socket", &socket, "--trust-domain", &self.options.trust_domain]);
         arguments.extend(self.options.identity_arguments.iter().cloned());
-        self.recipe(IDENTITY, "countersign", arguments)
+        self.recipe(IDENTITY, CLI, arguments)
     }
 
     fn provider(&self, workload_api: &str) -> Recipe {
@@ -127,19 +136,19 @@ impl Ground {
         let mut arguments = words(&["dev", "provider", "--workload-api", workload_api, "--trust-domain", domain]);
         arguments.push("--exit-on-stdin-close".to_owned());
         arguments.extend(self.options.provider_arguments.iter().cloned());
-        let recipe = self.recipe(PROVIDER, "countersign", arguments);
+        let recipe = self.recipe(PROVIDER, CLI, arguments);
         Recipe { identities: vec![(self.options.agent_id(PROVIDER), String::new())], ..recipe }
     }
 
     fn broker(&self, file: &Path) -> Recipe {
         let identities = vec![(self.options.agent_id(BROKER), String::new())];
-        Recipe { identities, has_admin: true, ..self.recipe(BROKER, "countersign-broker", configured(file)) }
+        Recipe { identities, has_admin: true, ..self.recipe(BROKER, BROKER_PROGRAM, configured(file)) }
     }
 
     fn sidecar(&self, member: &Member, file: &Path) -> Recipe {
         let identities = member.sidecar.iter().map(|id| (id.clone(), String::new())).collect();
         let name = sidecar_name(&member.name);
-        Recipe { identities, has_admin: true, ..self.recipe(&name, "countersign-sidecar", configured(file)) }
+        Recipe { identities, has_admin: true, ..self.recipe(&name, SIDECAR_PROGRAM, configured(file)) }
     }
 
     /// `None` where the app is somebody else's.
@@ -149,7 +158,7 @@ impl Ground {
         let listen = self.address(&format!("{}.app", member.name))?;
         let arguments =
             words(&[role.get_name(), "--listen", &listen, "--workload-api", workload_api, "--exit-on-stdin-close"]);
-        let mut recipe = self.recipe(&member.name, "countersign-demo-app", arguments);
+        let mut recipe = self.recipe(&member.name, DEMO_APP, arguments);
         recipe.identities.clone_from(&member.identities);
         // As a platform sets it for any program: that is all an app is told about its sidecar.
         if let Some(agent) = self.address(&format!("{}.agent", member.name)) {
@@ -224,12 +233,22 @@ fn binaries_beside_us() -> std::io::Result<PathBuf> {
     Ok(beside.to_owned())
 }
 
+/// The programs that will be started and are not there; all of them, so that one build is enough.
+fn missing_programs(binaries: &Path, options: &StackOptions) -> Vec<PathBuf> {
+    let plays = options.members.iter().any(|member| matches!(member.app, App::Plays(_)));
+    let guarded = options.members.iter().any(|member| member.sidecar.is_some());
+    let wanted = [(true, CLI), (true, BROKER_PROGRAM), (plays, DEMO_APP), (guarded, SIDECAR_PROGRAM)];
+    let programs =
+        wanted.into_iter().filter(|(is_wanted, _name)| *is_wanted).map(|(_wanted, name)| binaries.join(name));
+    programs.filter(|program| !program.is_file()).collect()
+}
+
 fn configured(file: &Path) -> Vec<String> {
     words(&["--config", &file.display().to_string(), "--exit-on-stdin-close"])
 }
 
 fn program_takes_log(recipe: &Recipe) -> bool {
-    !recipe.program.ends_with("countersign-demo-app")
+    !recipe.program.ends_with(DEMO_APP)
 }
 
 fn words(words: &[&str]) -> Vec<String> {

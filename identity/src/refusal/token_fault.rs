@@ -1,7 +1,32 @@
-//! What is wrong with a token. The same faults for a subject, an actor, an access token and a transaction token;
-//! the family in front of the code tells which of them it was.
+//! What is wrong with a token. One list of faults for subject, actor, access token and transaction token; the family in
+//! front of the code tells which of them it was, and has only the faults that its rules (`verify::rules`) can find.
 
 use std::borrow::Cow;
+
+/// What can be wrong with a token of any kind: its form, its key, its life, whom it is for, a claim.
+const OF_ANY: &[TokenFault] = &[
+    TokenFault::TooLong,
+    TokenFault::Malformed,
+    TokenFault::RepeatedName,
+    TokenFault::ForbiddenHeader,
+    TokenFault::Algorithm,
+    TokenFault::Type,
+    TokenFault::KeyUnknown,
+    TokenFault::Signature,
+    TokenFault::Audience,
+    TokenFault::Expired,
+    TokenFault::NotYetValid,
+    TokenFault::Claim(""),
+];
+/// A subject token is a user's token or, at `/token`, a transaction token.
+pub(super) const OF_SUBJECT: &[TokenFault] =
+    &[TokenFault::Issuer, TokenFault::Actors, TokenFault::Delegated, TokenFault::NoSession];
+/// An actor token is a JWT-SVID: it names no issuer, its key stands for the trust domain.
+pub(super) const OF_ACTOR: &[TokenFault] = &[];
+/// An access token is bound to who shows it.
+pub(super) const OF_ACCESS_TOKEN: &[TokenFault] = &[TokenFault::Issuer, TokenFault::Actors, TokenFault::NotBound];
+/// What a transaction token is bound to is told as `txn_token.mismatch`.
+pub(super) const OF_TXN_TOKEN: &[TokenFault] = &[TokenFault::Issuer, TokenFault::Actors];
 
 /// Why a token was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,27 +109,8 @@ impl TokenFault {
         Cow::Owned(format!("{family}.{reason}"))
     }
 
-    /// Every fault once; the claim's name is left open.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        [
-            Self::TooLong,
-            Self::Malformed,
-            Self::RepeatedName,
-            Self::ForbiddenHeader,
-            Self::Algorithm,
-            Self::Type,
-            Self::KeyUnknown,
-            Self::Signature,
-            Self::Issuer,
-            Self::Audience,
-            Self::Expired,
-            Self::NotYetValid,
-            Self::Claim(""),
-            Self::Actors,
-            Self::Delegated,
-            Self::NoSession,
-            Self::NotBound,
-        ]
-        .into_iter()
+    /// The faults that a family of tokens can have: those of any token, and `own`. The claim's name is left open.
+    pub(super) fn of(own: &[Self]) -> impl Iterator<Item = Self> {
+        OF_ANY.iter().chain(own).copied()
     }
 }

@@ -4,12 +4,14 @@ use serde_json::Value;
 
 use super::claims::{Claims, Issued};
 use crate::{
-    AccessToken, ActorToken, Audience, Scopes, SpiffeId, SubjectToken, TokenFault, TrustDomain, TxnToken, UnixTime,
+    AccessToken, ActorToken, Audience, Lifetime, Scopes, SpiffeId, SubjectToken, TokenFault, TrustDomain, TxnToken,
+    UnixTime,
 };
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::UserRule<'_> {}
+    impl Sealed for super::KeeperRule<'_> {}
     impl Sealed for super::SvidRule<'_> {}
     impl Sealed for super::TxnRule<'_> {}
     impl Sealed for super::AccessRule<'_> {}
@@ -42,28 +44,68 @@ impl Rule for UserRule<'_> {
 
     fn prove(&self, claims: Claims, now: UnixTime) -> Result<SubjectToken, TokenFault> {
         claims.issued_by(self.issuer)?;
-        // Keycloak's ID and refresh tokens have the same header `typ`; the payload's `typ` tells them apart (N47).
-        if claims.text("typ") != Ok("Bearer") {
-            return Err(TokenFault::Type);
-        }
+        bearer(&claims)?;
         let lifetime = claims.alive(Issued::Required, now)?;
         claims.also_for(self.audience)?;
-        // Checked and then refused: the authority's exchange would drop the actor (N103).
-        if claims.has("act") || claims.has("may_act") {
-            return Err(TokenFault::Delegated);
-        }
-        let roles = claims.value("realm_access").and_then(|access| access.get("roles"));
-        Ok(SubjectToken {
-            issuer: self.issuer.to_owned(),
-            subject: claims.parsed("sub")?,
-            session: claims.text("sid").map_err(|_absent| TokenFault::NoSession)?.to_owned(),
-            client: claims.text("azp")?.to_owned(),
-            scopes: claims.scopes("scope")?.ok_or(TokenFault::Claim("scope"))?,
-            lifetime,
-            groups: claims.names(claims.value("groups"), "groups")?,
-            roles: claims.names(roles, "realm_access")?,
-        })
+        subject_token(self.issuer, &claims, lifetime)
     }
+}
+
+/// What an authority gave the broker for a user's token (`tokens.md` K7, `keycloak.md` §4): for the broker alone, and
+/// issued to it. Whether it speaks of the user and session that were asked about is the caller's to compare.
+#[derive(Debug)]
+pub struct KeeperRule<'a> {
+    /// The authority's issuer URL, byte for byte.
+    pub issuer: &'a str,
+    /// The broker's client id there: the sole audience, and `azp`.
+    pub client: &'a str,
+}
+
+impl Rule for KeeperRule<'_> {
+    type Proof = SubjectToken;
+    const TYPES: &'static [&'static str] = UserRule::TYPES;
+
+    fn prove(&self, claims: Claims, now: UnixTime) -> Result<SubjectToken, TokenFault> {
+        claims.issued_by(self.issuer)?;
+        bearer(&claims)?;
+        let lifetime = claims.alive(Issued::Required, now)?;
+        claims.solely_for(self.client)?;
+        if claims.text("azp")? != self.client {
+            return Err(TokenFault::NotBound);
+        }
+        subject_token(self.issuer, &claims, lifetime)
+    }
+}
+
+/// Keycloak's ID and refresh tokens have the same header `typ`; the payload's `typ` tells them apart (N47).
+fn bearer(claims: &Claims) -> Result<(), TokenFault> {
+    if claims.text("typ") == Ok("Bearer") { Ok(()) } else { Err(TokenFault::Type) }
+}
+
+/// What both kinds of an authority's tokens say of a user.
+fn subject_token(issuer: &str, claims: &Claims, lifetime: Lifetime) -> Result<SubjectToken, TokenFault> {
+    // Checked and then refused: the authority's exchange would drop the actor (N103).
+    if claims.has("act") || claims.has("may_act") {
+        return Err(TokenFault::Delegated);
+    }
+    unbound(claims)?;
+    let roles = claims.value("realm_access").and_then(|access| access.get("roles"));
+    Ok(SubjectToken {
+        issuer: issuer.to_owned(),
+        subject: claims.parsed("sub")?,
+        session: claims.text("sid").map_err(|_absent| TokenFault::NoSession)?.to_owned(),
+        client: claims.text("azp")?.to_owned(),
+        scopes: claims.scopes("scope")?.ok_or(TokenFault::Claim("scope"))?,
+        lifetime,
+        groups: claims.names(claims.value("groups"), "groups")?,
+        roles: claims.names(roles, "realm_access")?,
+    })
+}
+
+/// A sender constraint that we do not know must not be ignored (RFC 7800 §3.1): whoever stole a token that is bound to
+/// a key would use it as if it were not (N55).
+fn unbound(claims: &Claims) -> Result<(), TokenFault> {
+    if claims.value("cnf").is_some_and(|cnf| *cnf != Value::Null) { Err(TokenFault::Claim("cnf")) } else { Ok(()) }
 }
 
 /// A JWT-SVID (SPIFFE JWT-SVID §3, `tokens.md` §3.1).
@@ -144,10 +186,7 @@ impl Rule for AccessRule<'_> {
         if chain.current() != &client {
             return Err(TokenFault::Actors);
         }
-        // A sender constraint that we do not know must not be ignored (RFC 7800 §3.1).
-        if claims.value("cnf").is_some_and(|cnf| *cnf != Value::Null) {
-            return Err(TokenFault::Claim("cnf"));
-        }
+        unbound(&claims)?;
         Ok(AccessToken {
             lifetime: claims.alive(Issued::Required, now)?,
             transaction: claims.parsed("txn")?,

@@ -1,8 +1,8 @@
 //! One thing wrong at a time: each must be refused with its own fault (`tokens.md` §8, N40–N51, N58–N60, N84–N89).
 
 use identity::{
-    AccessRule, KeySet, RawToken, Registry, Reserved, Rule, SpiffeId, SvidRule, TargetSpec, TokenFault, TrustDomain,
-    TxnRule, UnixTime, UserRule, verify,
+    AccessRule, KeeperRule, KeySet, RawToken, Registry, Reserved, Rule, SpiffeId, SvidRule, TargetSpec, TokenFault,
+    TrustDomain, TxnRule, UnixTime, UserRule, verify,
 };
 use serde_json::{Value, json};
 
@@ -124,6 +124,40 @@ fn a_users_token_of_another_issuer_audience_kind_or_without_session_is_refused()
     assert_eq!(user_fault(&without(user(), "sid")), Some(TokenFault::NoSession));
     assert_eq!(user_fault(&with(user(), "act", json!({"sub": "x"}))), Some(TokenFault::Delegated));
     assert_eq!(user_fault(&with(user(), "may_act", json!({"sub": "x"}))), Some(TokenFault::Delegated));
+}
+
+#[test]
+fn a_users_token_that_is_bound_to_a_key_is_no_bearer_token() {
+    for cnf in [json!({"jkt": "x"}), json!({"x5t#S256": "x"}), json!({}), json!("x")] {
+        assert_eq!(user_fault(&with(user(), "cnf", cnf)), Some(TokenFault::Claim("cnf")), "N55");
+    }
+}
+
+#[test]
+fn a_keeper_is_for_the_broker_alone_and_issued_to_it() {
+    let signer = Signer::new("k");
+    let rule = KeeperRule { issuer: ISSUER, client: "txn-broker" };
+    let found = |claims: &Value| fault(&raw(signer.sign("JWT", claims)), &signer.keys(), &rule);
+    let keeper = with(user(), "azp", json!("txn-broker"));
+    assert_eq!(found(&keeper), None);
+    assert_eq!(found(&with(keeper.clone(), "aud", json!(["txn-broker"]))), None);
+    for audience in [json!(["txn-broker", "tickets"]), json!(["txn-broker", "txn-broker"]), json!("tickets"), json!([])]
+    {
+        assert_eq!(found(&with(keeper.clone(), "aud", audience)), Some(TokenFault::Audience), "K7");
+    }
+    assert_eq!(found(&without(keeper.clone(), "aud")), Some(TokenFault::Audience), "K7");
+    assert_eq!(found(&user()), Some(TokenFault::NotBound), "issued to another client");
+    for (name, value, expected) in [
+        ("iss", json!("https://other.example"), TokenFault::Issuer),
+        ("typ", json!("ID"), TokenFault::Type),
+        ("exp", json!(NOW), TokenFault::Expired),
+        ("act", json!({"sub": "x"}), TokenFault::Delegated),
+        ("cnf", json!({"jkt": "x"}), TokenFault::Claim("cnf")),
+        ("groups", json!("support"), TokenFault::Claim("groups")),
+        ("sid", json!(""), TokenFault::NoSession),
+    ] {
+        assert_eq!(found(&with(keeper.clone(), name, value)), Some(expected), "{name}");
+    }
 }
 
 #[test]

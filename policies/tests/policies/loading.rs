@@ -184,3 +184,11 @@ fn what_is_no_readable_small_file_does_not_load() {
         "{problems:#?}"
     );
 }
+
+#[test]
+fn a_rule_that_is_nested_without_end_is_told_and_does_not_end_the_process() {
+    for (open, close) in [("(", ")"), ("[", "]"), ("{", "}")] {
+        let condition = format!("{}true{}", open.repeat(15_000), close.repeat(15_000));
+        assert_problem(&GOOD.replace(");", &format!(") when {{\n{condition} }};")), "7: ", &["nested too deeply"]);
+    }
+}

@@ -150,15 +150,42 @@ impl<'s> Lister<'s, '_> {
     }
 }
 
-/// A URL without its password: `postgres://broker:(hidden)@db/broker`.
-fn without_password(text: &str) -> String {
-    let hidden = || {
-        let (scheme, rest) = text.split_once("://")?;
-        let end = rest.find('/').unwrap_or(rest.len());
-        let (authority, path) = rest.split_at_checked(end)?;
-        let (user_info, host) = authority.rsplit_once('@')?;
-        let (user, _password) = user_info.split_once(':')?;
-        Some(format!("{scheme}://{user}:{HIDDEN}@{host}{path}"))
-    };
-    hidden().unwrap_or_else(|| text.to_owned())
+/// The text with the password of every URL in it hidden: `postgres://broker:(hidden)@db/broker`. A password may hold
+/// any character but spaces and backticks, so that also one that somebody forgot to escape stays hidden.
+pub(super) fn without_password(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown.push_str("://");
+        let end = part.find(|char: char| char.is_whitespace() || char == '`').unwrap_or(part.len());
+        let (url, rest) = part.split_at_checked(end).unwrap_or((part, ""));
+        match url.rsplit_once('@').and_then(|(user_info, host)| Some((user_info.split_once(':')?.0, host))) {
+            Some((user, host)) => shown.push_str(&format!("{user}:{HIDDEN}@{host}{rest}")),
+            None => shown.push_str(part),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_of_a_url_is_hidden_wherever_it_stands() {
+        for (text, shown) in [
+            ("postgres://me:secret@db/x", "postgres://me:(hidden)@db/x"),
+            ("postgres://me:se/cr@et@db/x", "postgres://me:(hidden)@db/x"),
+            ("https://:secret@host", "https://:(hidden)@host"),
+            (
+                "`https://me:secret@host/a` is no `https://<host>`",
+                "`https://me:(hidden)@host/a` is no `https://<host>`",
+            ),
+            ("https://host:8443/path", "https://host:8443/path"),
+            ("https://me@host/path", "https://me@host/path"),
+            ("no URL: a@b", "no URL: a@b"),
+        ] {
+            assert_eq!(without_password(text), shown);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::{
     Problems,
     node::{Content, Node, Origin, member},
-    yaml,
+    yaml::{self, DEPTH_MAX},
 };
 
 /// The process's environment, what is not text left out.
@@ -28,7 +28,7 @@ pub(super) fn apply(
     for (name, value) in overrides {
         let keys = name.strip_prefix(&prefix).unwrap_or_default().to_lowercase();
         let origin = Origin::Environment(name);
-        if keys.split("__").any(str::is_empty) {
+        if keys.split("__").any(str::is_empty) || keys.split("__").count() > DEPTH_MAX {
             problems.push(origin, "", "names no key".to_owned());
             continue;
         }

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Deepest nesting; the deepest real configuration has 6 levels.
-const DEPTH_MAX: usize = 32;
+pub(super) const DEPTH_MAX: usize = 32;
 
 /// The document, an empty mapping if nothing is written; `None` with the reason in `problems`.
 pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {

@@ -79,16 +79,36 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// Keeps of `bundles` the own domain's and those of others that can be used. What another domain publishes is not ours
+/// to choose: an empty or odd bundle of it means that we trust nobody there, never that we cannot renew ourselves.
+pub(crate) fn keep_usable(bundles: &mut Bundles, own: &TrustDomain) {
+    let provider = Arc::new(provider());
+    bundles.retain(|domain, authorities| {
+        let usable = domain == own || trusted(authorities, &provider).is_ok();
+        if !usable {
+            tracing::warn!(%domain, "the bundle of another trust domain cannot be used; nobody there is trusted");
+        }
+        usable
+    });
+}
+
 fn trust(bundles: &Bundles, provider: &Arc<CryptoProvider>) -> Result<Trust, MaterialFault> {
     let mut domains = BTreeMap::new();
     for (domain, authorities) in bundles {
-        let mut roots = RootCertStore::empty();
-        for authority in authorities {
-            roots.add(authority.clone())?;
-        }
-        let roots = Arc::new(roots);
-        let callers = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider)).build()?;
-        domains.insert(domain.clone(), TrustedDomain { roots, callers });
+        domains.insert(domain.clone(), trusted(authorities, provider)?);
     }
     Ok(Trust::new(domains, provider.signature_verification_algorithms))
+}
+
+fn trusted(
+    authorities: &[CertificateDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> Result<TrustedDomain, MaterialFault> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.clone())?;
+    }
+    let roots = Arc::new(roots);
+    let callers = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider)).build()?;
+    Ok(TrustedDomain { roots, callers })
 }

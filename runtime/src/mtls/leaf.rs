@@ -1,9 +1,9 @@
 //! What makes a certificate an X509-SVID (X509-SVID §2–4), beyond its chain: exactly one URI, no authority to sign.
 //! It checks no signature and no date; the verifier does, before anyone may use the id.
 
-use identity::{IdFault, SpiffeId, workload_id};
+use identity::{IdFault, SpiffeId, UnixTime, workload_id};
 use rustls::pki_types::CertificateDer;
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _, time::ASN1Time};
 
 /// Why a leaf is no X509-SVID.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,18 @@ pub(crate) fn leaf_id(leaf: &CertificateDer<'_>) -> Result<SpiffeId, LeafFault> 
         names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None }).collect();
     let [uri] = uris.as_slice() else { return Err(LeafFault::UriCount(uris.len())) };
     workload_id(uri).map_err(LeafFault::NotSpiffe)
+}
+
+/// From when and until when a leaf is valid.
+///
+/// # Errors
+/// [`LeafFault::Malformed`].
+pub(crate) fn validity(leaf: &CertificateDer<'_>) -> Result<(UnixTime, UnixTime), LeafFault> {
+    let (_rest, certificate) = X509Certificate::from_der(leaf).map_err(|_malformed| LeafFault::Malformed)?;
+    let time =
+        |time: ASN1Time| u64::try_from(time.timestamp()).ok().and_then(UnixTime::from_secs).ok_or(LeafFault::Malformed);
+    let validity = certificate.validity();
+    Ok((time(validity.not_before)?, time(validity.not_after)?))
 }
 
 fn check_use(certificate: &X509Certificate<'_>) -> Result<(), LeafFault> {

@@ -17,10 +17,8 @@ use super::{
     HEADER_SECTION_MAX, HEADER_TIME_MAX, HEADERS_MAX, PENDING_RESETS_MAX, PING_AFTER, PING_ANSWER_MAX, RESETS_MAX,
     STREAMS_MAX, first_read::FirstRead,
 };
-use crate::shutdown::Shutdown;
-
-/// Serves one connection. On shutdown it finishes the requests in flight (GOAWAY for HTTP/2) and ends.
-pub(crate) async fn connection<I, S, B>(io: I, service: S, shutdown: &Shutdown)
+/// Serves one connection. Once `stop` comes it finishes the requests in flight (GOAWAY for HTTP/2) and ends.
+pub(crate) async fn connection<I, S, B>(io: I, service: S, stop: impl Future<Output = ()>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
@@ -32,7 +30,7 @@ where
     let mut serving = pin!(builder.serve_connection_with_upgrades(io, service));
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = shutdown.cancelled() => {
+        () = stop => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

@@ -119,12 +119,7 @@ async fn exchange_owned(address: SocketAddr, request: &'static str) -> String {
 }
 
 async fn until(condition: impl AsyncFn() -> bool) {
-    let polled = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), polled).await.unwrap();
+    eventually::eventually("the condition holds", async || condition().await.then_some(())).await;
 }
 
 #[tokio::test]

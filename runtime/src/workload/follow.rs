@@ -11,12 +11,9 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
-use super::{
-    ANSWER_MAX, Identity, State,
-    backoff::{Backoff, spread},
-    material::MessageFault,
-};
+use super::{ANSWER_MAX, Identity, State, material::MessageFault};
 use crate::{
+    backoff::{Backoff, spread},
     clock,
     telemetry::{Measures, ReadyFlag, Telemetry, UpdateLabels},
 };

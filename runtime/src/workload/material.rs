@@ -5,9 +5,8 @@ use std::{fmt, sync::Arc};
 use identity::{SpiffeId, TrustDomain, UnixTime};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use spiffe::{X509Bundle, X509Context, X509Svid};
-use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
-use crate::mtls::{Bundles, Credentials, LeafFault, MaterialFault, leaf_id};
+use crate::mtls::{Bundles, Credentials, LeafFault, MaterialFault, keep_usable, leaf_id, validity};
 
 /// Who this process is, until when, and whom it can verify.
 pub struct Identity {
@@ -69,7 +68,7 @@ impl Identity {
     pub(crate) fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
-        bundles: Bundles,
+        mut bundles: Bundles,
     ) -> Result<Self, MessageFault> {
         let leaf = chain.first().ok_or(LeafFault::Malformed)?;
         let id = leaf_id(leaf)?;
@@ -77,6 +76,7 @@ impl Identity {
         if !bundles.contains_key(id.trust_domain()) {
             return Err(MessageFault::NoBundle);
         }
+        keep_usable(&mut bundles, id.trust_domain());
         let credentials = Credentials::new(chain.clone(), key, &bundles)?;
         Ok(Self { id, not_before, not_after, chain, bundles, credentials })
     }
@@ -118,11 +118,40 @@ fn der(bytes: &[u8]) -> CertificateDer<'static> {
     CertificateDer::from(bytes.to_vec())
 }
 
-fn validity(leaf: &CertificateDer<'_>) -> Result<(UnixTime, UnixTime), LeafFault> {
-    let (_rest, certificate) = X509Certificate::from_der(leaf).map_err(|_malformed| LeafFault::Malformed)?;
-    let time = |time: x509_parser::time::ASN1Time| {
-        u64::try_from(time.timestamp()).ok().and_then(UnixTime::from_secs).ok_or(LeafFault::Malformed)
-    };
-    let validity = certificate.validity();
-    Ok((time(validity.not_before)?, time(validity.not_after)?))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mtls::tests::{Authority, PLANNER};
+
+    fn domain(name: &str) -> TrustDomain {
+        TrustDomain::new(name).unwrap()
+    }
+
+    fn with(
+        authority: &Authority,
+        name: &str,
+        authorities: Vec<CertificateDer<'static>>,
+    ) -> Result<Identity, MessageFault> {
+        let (leaf, mut bundles) = (authority.leaf(&[PLANNER], |_| {}), authority.bundles());
+        bundles.insert(domain(name), authorities);
+        Identity::new(vec![leaf.certificate], leaf.key, bundles)
+    }
+
+    #[test]
+    fn an_odd_bundle_of_another_domain_does_not_stop_our_own_renewal() {
+        let authority = Authority::new();
+        for authorities in [Vec::new(), vec![der(b"junk")]] {
+            let identity = with(&authority, "other.example", authorities).unwrap();
+            assert!(!identity.bundles.contains_key(&domain("other.example")));
+        }
+        let other = vec![Authority::new().certificate().clone()];
+        assert!(with(&authority, "other.example", other).unwrap().bundles.contains_key(&domain("other.example")));
+    }
+
+    #[test]
+    fn an_odd_bundle_of_the_own_domain_is_refused_whole() {
+        for authorities in [Vec::new(), vec![der(b"junk")]] {
+            assert!(matches!(with(&Authority::new(), "corp.example", authorities), Err(MessageFault::Material(_))));
+        }
+    }
 }

@@ -109,16 +109,10 @@ async fn a_missing_socket_is_told_by_readiness_and_blocks_nothing() {
     let process = Process::new(ReadyFile::default());
     let workload = Workload::connect("unix:///nowhere/agent.sock", &process);
     assert_eq!(workload.identity(crate::clock::now()).unwrap_err(), IdentityFault::Waiting);
-    let told = async {
-        loop {
-            let missing = process.telemetry.not_ready();
-            if missing.iter().any(|(name, reason)| *name == "identity" && reason.starts_with("no identity yet: ")) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    let told = |missing: &[(&str, String)]| {
+        missing.iter().any(|(name, reason)| *name == "identity" && reason.starts_with("no identity yet: "))
     };
-    tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+    eventually::eventually("readiness tells it", async || told(&process.telemetry.not_ready()).then_some(())).await;
 }
 
 #[tokio::test]

@@ -11,13 +11,15 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use identity::{KeySet, SpiffeId, TrustDomain, UnixTime};
 use serde_json::Value;
 use spiffe::{WorkloadApiClient, WorkloadApiError};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use zeroize::Zeroizing;
 
 use super::{ANSWER_MAX, IdentityFault};
 
 /// Most audiences whose tokens are kept: the `workload` targets of one pod are few; more are fetched each time.
 const AUDIENCES_MAX: usize = 256;
+/// Requests for keys at once: strangers' tokens make us ask, and they must not keep the agent from others of the host.
+const ASKING_MAX: usize = 4;
 
 /// A JWT-SVID, to be sent and not to be seen.
 #[derive(Clone)]
@@ -69,11 +71,12 @@ type Slot = Arc<tokio::sync::Mutex<Option<JwtSvid>>>;
 pub(super) struct Tokens {
     endpoint: String,
     slots: Mutex<HashMap<(SpiffeId, String), Slot>>,
+    asking: Semaphore,
 }
 
 impl Tokens {
     pub(super) fn new(endpoint: &str) -> Self {
-        Self { endpoint: endpoint.to_owned(), slots: Mutex::default() }
+        Self { endpoint: endpoint.to_owned(), slots: Mutex::default(), asking: Semaphore::new(ASKING_MAX) }
     }
 
     pub(super) async fn svid(&self, id: &SpiffeId, audience: &str, now: UnixTime) -> Result<JwtSvid, IdentityFault> {
@@ -91,6 +94,8 @@ impl Tokens {
 
     pub(super) async fn keys(&self, domain: &TrustDomain) -> Result<KeySet, IdentityFault> {
         let fetch = async {
+            // Never closed; without a turn the time limit below ends the wait.
+            let _turn = self.asking.acquire().await.ok();
             let client = WorkloadApiClient::connect_to(&self.endpoint).await?;
             client.fetch_jwt_bundles().await
         };

@@ -10,8 +10,13 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
 use super::BrokerAddress;
-use crate::{backoff::Backoff, causes::causes, snapshot::Snapshots};
-use runtime::{mtls::Connector, shutdown::Shutdown, telemetry::ReadyFlag};
+use crate::{causes::causes, snapshot::Snapshots};
+use runtime::{
+    backoff::{Backoff, spread},
+    mtls::Connector,
+    shutdown::Shutdown,
+    telemetry::ReadyFlag,
+};
 
 /// Longest wait for a connection with its HTTP/2 handshake.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -62,7 +67,7 @@ pub(crate) async fn follow(
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(waits.next()) => {}
+            () = tokio::time::sleep(waits.next(spread())) => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The edge door: a user's token in, a transaction begun, the app called without any token (`protocol.md` §2).
 //! The token is read here only to know what to ask; the broker alone verifies it.
 
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use hyper::body::Incoming;
 
 use super::{Inbound, authenticate, authority, authorize, forward, metadata};
@@ -26,11 +26,22 @@ pub(super) async fn serve(
     about.metadata = metadata::url_of_edge(&base, parts.uri.path());
     let bearer = authenticate::bearer(shown.authorization.as_ref())?.ok_or(Refusal::AccessTokenMissing)?;
     let user = RawToken::parse(bearer).map_err(Refusal::Subject)?;
+    if stands_elsewhere(&parts, user.expose()) {
+        return Err(Refusal::CallCredentialHeaders);
+    }
     let asked = asked(&user, edge).inspect_err(|_refusal| about.scope = Some(edge.scopes.clone()))?;
     let held = door.broker.begin(&user, &asked, &snapshot).await?;
     drop(user);
     about.transaction = Some(held.proof().transaction().clone());
     forward::forward(door, authorize::begun(held), parts, Payload::Stream(body).into_body(), &authority).await
+}
+
+/// Whether the token stands a second time in the head, where only `Authorization` was taken out: clients repeat it in
+/// the query (RFC 6750 §2 forbids that), proxies in headers of their own.
+fn stands_elsewhere(parts: &Parts, token: &str) -> bool {
+    let target = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    let mut values = parts.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    target.contains(token) || values.any(|value| value.contains(token))
 }
 
 /// What to ask for: the user's scopes that this edge takes in, without those of the OpenID provider.
@@ -62,6 +73,18 @@ mod tests {
     fn only_what_user_and_edge_share_is_asked() {
         let token = user(r#"{"scope":"openid tickets:read calendar:read"}"#);
         assert_eq!(asked(&token, &edge()).map(|scopes| scopes.to_string()).as_deref(), Ok("tickets:read"));
+    }
+
+    #[test]
+    fn a_token_that_is_shown_twice_is_seen() {
+        let head = |uri: &str, value: &str| {
+            let request = Request::get(uri).header("x-other", "v").header("x-mine", value).body(());
+            request.expect("a request").into_parts().0
+        };
+        assert!(stands_elsewhere(&head("/ask?access_token=a.b.c&x=1", "v"), "a.b.c"));
+        assert!(stands_elsewhere(&head("/a.b.c/ask", "v"), "a.b.c"));
+        assert!(stands_elsewhere(&head("/ask", "session=1; token=a.b.c"), "a.b.c"));
+        assert!(!stands_elsewhere(&head("/ask?x=a.b", "a.b"), "a.b.c"));
     }
 
     #[test]

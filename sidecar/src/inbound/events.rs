@@ -5,6 +5,8 @@ use bytes::Bytes;
 /// Longest event that is held, and longest listing that is filtered (`protocol.md` §6).
 pub(super) const HELD_MAX: usize = 1024 * 1024;
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The stream holds an event longer than [`HELD_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event is longer than {HELD_MAX} bytes")]
@@ -16,6 +18,7 @@ pub(super) struct Events {
     current: Vec<u8>,
     line_length: usize,
     after_return: bool,
+    begun: bool,
 }
 
 impl Events {
@@ -34,7 +37,7 @@ impl Events {
                 b'\n' | b'\r' => {
                     self.current.push(byte);
                     if self.line_length == 0 {
-                        complete.push(Bytes::from(std::mem::take(&mut self.current)));
+                        complete.push(self.whole());
                     }
                     self.line_length = 0;
                 }
@@ -49,19 +52,28 @@ impl Events {
         }
         Ok(complete)
     }
+
+    /// The event that is complete. A byte order mark may stand before the first one only.
+    fn whole(&mut self) -> Bytes {
+        let event = Bytes::from(std::mem::take(&mut self.current));
+        let first = !std::mem::replace(&mut self.begun, true);
+        if first && event.starts_with(BYTE_ORDER_MARK) { event.slice(BYTE_ORDER_MARK.len()..) } else { event }
+    }
 }
 
-/// The data of an event: its `data` lines joined by line feeds; `None` without any, or where it is no text.
+/// The data of an event: its `data` lines joined by line feeds; `None` without any. What is no text is replaced, as
+/// every reader of event streams does it.
 pub(super) fn data(event: &[u8]) -> Option<String> {
-    let lines: Vec<&str> = lines(std::str::from_utf8(event).ok()?).filter_map(value_of_data).collect();
+    let text = String::from_utf8_lossy(event);
+    let lines: Vec<&str> = lines(&text).filter_map(value_of_data).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// The event with other data. `data` must hold no line break.
 pub(super) fn with_data(event: &[u8], data: &str) -> Bytes {
-    let text = std::str::from_utf8(event).unwrap_or_default();
+    let text = String::from_utf8_lossy(event);
     let mut out = String::with_capacity(event.len());
-    for line in lines(text).filter(|line| !line.is_empty() && value_of_data(line).is_none()) {
+    for line in lines(&text).filter(|line| !line.is_empty() && value_of_data(line).is_none()) {
         out.push_str(line);
         out.push('\n');
     }
@@ -77,8 +89,6 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn value_of_data(line: &str) -> Option<&str> {
-    // A byte order mark may stand before the first line.
-    let line = line.strip_prefix('\u{feff}').unwrap_or(line);
     let rest = line.strip_prefix("data")?;
     if rest.is_empty() {
         return Some("");

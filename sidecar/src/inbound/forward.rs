@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts};
 
-use super::{Inbound, Permit, identity_headers, listing::Listing, session};
+use super::{Inbound, Permit, callers::Caller, identity_headers, listing::Listing, session};
 use crate::{
     body::{Body, Flow},
     causes::causes,
@@ -30,6 +30,7 @@ pub(super) async fn forward(
     authority: &str,
 ) -> Result<Response<Body>, Refusal> {
     let kind = permit.kind();
+    let turn = door.callers.enter(Caller::of(&permit))?;
     say_who_calls(&mut parts.headers, &permit, authority);
     let session = session::id(&parts.headers);
     let (held, called) = permit.spend();
@@ -59,15 +60,15 @@ pub(super) async fn forward(
         answered = answered => answered?,
         () = Arc::clone(&transaction).ended() => return Err(Refusal::SubjectTransactionEnded),
     };
-    Ok(response.map(|body| Body::of(Flow::new(body, transaction.ended(), exchange))))
+    Ok(response.map(|body| Body::of(Flow::new(body, transaction.ended(), (exchange, turn), &door.shutdown))))
 }
 
 /// What the app may know of its caller. The app's own address is its `Host`: servers on loopback refuse any other one
 /// (DNS rebinding); the name that the caller used stands in `X-Forwarded-Host`.
 fn say_who_calls(headers: &mut HeaderMap, permit: &Permit, authority: &str) {
     if let Some((target, access)) = permit.called() {
+        strip::proxy_claims(headers);
         identity_headers::add(headers, target, access);
-        headers.remove(FORWARDED_HOST);
     }
     // An ingress in front of an edge may have said it better.
     if let Ok(host) = HeaderValue::try_from(authority)

@@ -85,7 +85,7 @@ impl Listing {
         while let Some(frame) = body.frame().await {
             let Ok(bytes) = frame.map_err(|_broken| Refusal::PeerAnswer)?.into_data() else { continue };
             for event in events.push(&bytes).map_err(|_too_long| Refusal::PeerAnswer)? {
-                let (event, answers) = self.event(event);
+                let (event, answers) = self.event(event).map_err(|_unreadable| Refusal::PeerAnswer)?;
                 out.extend_from_slice(&event);
                 if out.len() > HELD_MAX {
                     return Err(Refusal::PeerAnswer);
@@ -98,13 +98,17 @@ impl Listing {
         Ok(out.into())
     }
 
-    /// The event with its listing filtered, and whether it answers a request.
-    fn event(&self, event: Bytes) -> (Bytes, bool) {
-        let message = events::data(&event).and_then(|data| serde_json::from_str::<Value>(&data).ok());
-        let Some(mut message) = message else { return (event, false) };
+    /// The event with its listing filtered, and whether it answers a request. What looks like a message and cannot be
+    /// read does not pass: a client with another parser may find a listing in it.
+    fn event(&self, event: Bytes) -> Result<(Bytes, bool), Unreadable> {
+        let Some(data) = events::data(&event) else { return Ok((event, false)) };
+        let Ok(mut message) = serde_json::from_str::<Value>(&data) else {
+            let like_a_message = data.trim_start().starts_with(['{', '[']);
+            return if like_a_message { Err(Unreadable) } else { Ok((event, false)) };
+        };
         let answers = message.get("method").is_none() && message.get("id").is_some();
         let event = if self.filter(&mut message) { events::with_data(&event, &message.to_string()) } else { event };
-        (event, answers)
+        Ok((event, answers))
     }
 
     /// Takes out of `result.tools` what the caller may not ask for; says whether there was such a list.
@@ -128,6 +132,11 @@ impl Listing {
         needs.is_some_and(|needs| needs.iter().all(|scope| held.holds(scope) || may_ask.holds(scope)))
     }
 }
+
+/// An event holds a message that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event holds a message that cannot be read")]
+struct Unreadable;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
@@ -171,7 +180,10 @@ impl HttpBody for FilteredEvents {
             };
             let complete = self.events.push(&bytes)?;
             if !complete.is_empty() {
-                let filtered: Vec<u8> = complete.into_iter().flat_map(|event| self.listing.event(event).0).collect();
+                let mut filtered = Vec::new();
+                for event in complete {
+                    filtered.extend_from_slice(&self.listing.event(event)?.0);
+                }
                 return Poll::Ready(Some(Ok(Frame::data(filtered.into()))));
             }
         }

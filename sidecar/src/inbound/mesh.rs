@@ -36,7 +36,7 @@ pub(super) async fn serve(
     let sides = Sides { peer: peer.id(), own: identity.id(), now };
     let verified = authenticate::call(shown, target, &snapshot, sides)?;
     about.transaction = Some(verified.access.transaction().clone());
-    let call = perimeter::read(target, &parts, body, about).await?;
+    let call = perimeter::read(target, &parts, body, &door.room, about).await?;
     door.sessions.check(target.name(), &parts.headers, call.kind, &verified.access).await?;
     about.scope = Some(call.needs.clone());
     let permit = authorize::call(verified, Arc::clone(target), &call.needs, call.kind)?;

@@ -82,7 +82,7 @@ impl Forward<'_> {
     fn finish(&self, mut response: Response<Leased>) -> Response<Body> {
         strip::response(response.headers_mut());
         let ended = Arc::clone(&self.transaction.live).ended();
-        response.map(|body| Body::of(Flow::new(body, ended, ())))
+        response.map(|body| Body::of(Flow::new(body, ended, (), &self.door.shutdown)))
     }
 }
 

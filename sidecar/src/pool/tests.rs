@@ -8,7 +8,10 @@ use std::{
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, service::service_fn};
 use runtime::{process::Process, ready_file::ReadyFile};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use super::*;
 
@@ -90,4 +93,21 @@ async fn without_an_identity_nothing_is_sent_to_a_workload() {
     let request = Request::builder().uri("/").body(Body::empty()).expect("a request");
     let fault = pool.send(&upstream, request).await.expect_err("no identity");
     assert_eq!(fault.refusal(), Refusal::FaultIdentity);
+}
+
+#[tokio::test]
+async fn an_answer_that_changes_the_protocol_is_no_answer() {
+    let (pool, shutdown) = pool();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let upstream = Upstream::App(listener.local_addr().expect("an address").to_string());
+    shutdown.spawn("app", async move {
+        let (mut tcp, _from) = listener.accept().await.expect("a connection");
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+        tcp.write_all(answer).await.expect("written");
+        tcp.read_to_end(&mut Vec::new()).await.expect("closed");
+    });
+    let request = Request::builder().uri("/").body(Body::empty()).expect("a request");
+    let fault = pool.send(&upstream, request).await.expect_err("no answer");
+    assert_eq!(fault.refusal(), Refusal::PeerAnswer);
+    assert!(shutdown.drain(Duration::from_secs(5)).await.is_empty(), "its connection is closed");
 }

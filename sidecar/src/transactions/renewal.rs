@@ -4,13 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Transaction;
-use crate::{
-    backoff::{Backoff, spread},
-    broker::Broker,
-    snapshot::Snapshots,
-};
+use crate::{broker::Broker, snapshot::Snapshots};
 use identity::{Refusal, UnixTime};
-use runtime::clock;
+use runtime::{
+    backoff::{Backoff, spread},
+    clock,
+};
 
 /// A renewal that gains less is not worth a call and a leaf (`protocol.md` §5).
 const GAIN_MIN: Duration = Duration::from_secs(10);
@@ -23,7 +22,7 @@ pub(crate) async fn keep_alive(transaction: Arc<Transaction>, broker: Broker, sn
         let now = clock::now();
         // Without a token, or after its end, there is nothing to renew.
         let Ok(held) = transaction.held(now) else { return };
-        let wait = if failed { waits.next() } else { ahead(now, held.proof().lifetime().not_after()) };
+        let wait = if failed { waits.next(spread()) } else { ahead(now, held.proof().lifetime().not_after()) };
         tokio::select! {
             () = transaction.closed.cancelled() => return,
             () = tokio::time::sleep(wait) => {}

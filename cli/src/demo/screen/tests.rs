@@ -7,8 +7,9 @@ use crate::demo::event::{Hop, Refusal, Summary};
 
 const SCREEN_ROWS: usize = 32;
 
-fn hop(step: &str, actors: &[&str], audience: &str) -> Event {
+fn hop(step: &str, actors: &[&str], audience: &str, (before, after): (&[&str], &[&str]), life_seconds: u64) -> Event {
     let id = |name: &&str| format!("spiffe://corp.example/ns/agents/sa/{name}");
+    let scope = |words: &[&str]| words.iter().map(|word| format!("tickets:{word}")).collect();
     Event::Hop(ShownHop {
         step: step.to_owned(),
         hop: Hop {
@@ -16,17 +17,18 @@ fn hop(step: &str, actors: &[&str], audience: &str) -> Event {
             subject: "alice".to_owned(),
             actors: actors.iter().map(id).collect(),
             audience: audience.to_owned(),
-            scope: vec!["tickets:read".to_owned()],
-            txn: "019376d4-0000-7000-8000-000000000000".to_owned(),
+            scope: scope(after),
+            txn: "01a20d86-ee7e-72f2-a04e-37e696270cfd".to_owned(),
         },
-        scope_before: vec!["tickets:read".to_owned(), "tickets:write".to_owned()],
-        life_seconds: 120,
+        scope_before: scope(before),
+        life_seconds,
     })
 }
 
 fn refusal(case: &'static str, code: &str, by: &'static str, control: &str) -> Event {
+    let status = if by == "mesh door" { 401 } else { 403 };
     Event::Refusal(ShownRefusal {
-        refusal: Refusal { case, code: code.to_owned(), status: 403 },
+        refusal: Refusal { case, code: code.to_owned(), status },
         by,
         control: control.to_owned(),
         expected: true,
@@ -34,13 +36,14 @@ fn refusal(case: &'static str, code: &str, by: &'static str, control: &str) -> E
 }
 
 fn story() -> Vec<Event> {
+    let (read, both) = (["read"].as_slice(), ["read", "write"].as_slice());
     vec![
         Event::Starting,
         Event::Started { processes: 12, seconds: 0.94 },
         Event::Asked { user: "alice", question: "Which of my tickets are open?" },
-        hop("begin", &["planner"], "corp.example"),
-        hop("researcher", &["planner"], "https://researcher.agents.svc"),
-        hop("tickets", &["researcher", "planner"], "https://tickets.tools.svc/mcp"),
+        hop("begin", &["planner"], "corp.example", (both, both), 120),
+        hop("researcher", &["planner"], "https://researcher.agents.svc", (both, read), 120),
+        hop("tickets", &["researcher", "planner"], "https://tickets.tools.svc/mcp", (read, read), 60),
         Event::Answered { tickets: 2, broker_calls: 4, provider_calls: 1 },
         Event::Tokens { control: 1, apps: 0 },
         refusal("bob", "policy.no_rule", "Cedar begin", "not in group support"),
@@ -50,11 +53,15 @@ fn story() -> Vec<Event> {
         refusal("passthrough", "access_token.type", "mesh door", ""),
         Event::Ended(Ended {
             ok: true,
-            seconds: 2.13,
-            txn: "019376d4-0000-7000-8000-000000000000".to_owned(),
+            seconds: 1.24,
+            txn: "01a20d86-ee7e-72f2-a04e-37e696270cfd".to_owned(),
             record: PathBuf::from("/tmp/countersign-0123456789ab/ledger/record.jsonl"),
-            records: 12,
+            records: 14,
             folder: None,
+            next: vec![
+                "target/debug/countersign demo --keep".to_owned(),
+                "target/debug/countersign explain scope.not_permitted".to_owned(),
+            ],
         }),
         Event::Summary(Summary::default()),
     ]
@@ -79,6 +86,14 @@ fn the_story_fits_one_screen_of_80_columns() {
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
+}
+
+/// The tour in the README is what a newcomer sees, to the letter; only what differs each time does.
+#[test]
+fn the_readme_shows_this_very_screen() {
+    let readme = include_str!("../../../../README.md");
+    let screen = shown(&story(), 80, false);
+    assert!(readme.contains(&screen), "README.md must hold this screen:\n{screen}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use eventually::eventually;
 use identity::TrustDomain;
 use runtime::ready_file::ReadyFile;
 use tokio::{
@@ -74,13 +75,11 @@ async fn story() {
     };
     let own = process.clone();
     process.shutdown.spawn("provider", async move { serve(options, &own).await.expect("served") });
-    let issuer = loop {
-        if let Ok(bytes) = fs::read(&ready) {
-            let addresses: Value = serde_json::from_slice(&bytes).expect("JSON");
-            break addresses["issuer"].as_str().expect("an issuer").to_owned();
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    let issuer = eventually("the ready file is written", || async {
+        let addresses: Value = serde_json::from_slice(&fs::read(&ready).ok()?).expect("JSON");
+        Some(addresses["issuer"].as_str().expect("an issuer").to_owned())
+    })
+    .await;
     let address = issuer.trim_start_matches("http://").trim_end_matches("/realms/agents").to_owned();
 
     let post = format!("POST /realms/agents{TOKEN}");

@@ -15,11 +15,12 @@ use super::*;
 use crate::{
     broker::{Broker, BrokerAddress},
     inbound::{
-        Sessions,
+        Callers, Sessions,
         authenticate::{self, Sides},
         authorize,
     },
     metrics::Metrics,
+    perimeter::Room,
     pool::Pool,
     signer::{Signer, access, id, txn},
     snapshot::{Snapshots, tests as snapshots},
@@ -60,7 +61,9 @@ async fn stage(answer: fn() -> Response<Full<Bytes>>) -> Stage {
         snapshots: Snapshots::default(),
         transactions: Transactions::default(),
         pool,
+        room: Room::new(),
         app,
+        callers: Callers::default(),
         sessions: Sessions::new(),
         metrics,
         shutdown: process.shutdown,
@@ -123,6 +126,9 @@ async fn an_app_gets_the_handle_and_what_it_asked_for_and_no_token() {
         ("authorization", "Bearer user"),
         ("countersign-subject", "mallory"),
         ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-user", "mallory"),
+        ("forwarded", "for=127.0.0.1"),
         ("x-kept", "1"),
     ];
     let response = through(&stage, called(Kind::Message), asked(&forged)).await.expect("an answer");
@@ -138,6 +144,9 @@ async fn an_app_gets_the_handle_and_what_it_asked_for_and_no_token() {
     assert_eq!(get("countersign-transaction"), Some("x1"));
     assert_eq!(get("countersign-handle").map(str::len), Some(43));
     assert_eq!((get("authorization"), get("x-kept")), (None, Some("1")));
+    for name in ["x-forwarded-for", "x-forwarded-user", "forwarded"] {
+        assert_eq!(get(name), None, "another workload's claim `{name}` reaches the app");
+    }
 }
 
 #[tokio::test]

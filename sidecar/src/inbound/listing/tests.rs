@@ -49,14 +49,37 @@ fn a_caller_sees_what_it_holds_or_may_ask_for_and_nothing_unmapped() {
 #[test]
 fn an_event_with_a_listing_is_filtered_and_others_pass_unchanged() {
     let listing = listing("tickets:read", "");
-    let (event, answers) = listing.event(Bytes::from(format!("id: 3\ndata: {}\n\n", answer())));
+    let (event, answers) = listing.event(Bytes::from(format!("id: 3\ndata: {}\n\n", answer()))).expect("readable");
     let data = events::data(&event).expect("data");
     assert_eq!(names(&serde_json::from_str(&data).expect("JSON")), ["list_tickets", "help"]);
     assert!(answers && event.starts_with(b"id: 3\n"));
     let progress = Bytes::from_static(b"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n");
-    assert_eq!(listing.event(progress.clone()), (progress, false));
+    assert_eq!(listing.event(progress.clone()), Ok((progress, false)));
     let ping = Bytes::from_static(b": ping\n\n");
-    assert_eq!(listing.event(ping.clone()), (ping, false));
+    assert_eq!(listing.event(ping.clone()), Ok((ping, false)));
+}
+
+#[test]
+fn what_another_parser_could_read_does_not_pass_unfiltered() {
+    let listing = listing("tickets:read", "");
+    let with = |description: &[u8]| {
+        let mut event = br#"data: {"id":1,"result":{"tools":[{"name":"close_ticket","description":"#.to_vec();
+        event.extend_from_slice(description);
+        event.extend_from_slice(b"}]}}\n\n");
+        listing.event(Bytes::from(event))
+    };
+    let (event, answers) = with(b"\"\xff\"").expect("read with a replacement");
+    assert!(answers && !String::from_utf8_lossy(&event).contains("close_ticket"));
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for description in [&br#""\ud800""#[..], b"1e999", deep.as_bytes()] {
+        assert_eq!(with(description), Err(Unreadable), "{}", String::from_utf8_lossy(description));
+    }
+    for other in [&b"event: ping\ndata: 12:00\n\n"[..], b"id: 1\ndata:\n\n"] {
+        assert_eq!(listing.event(Bytes::from_static(other)), Ok((Bytes::from_static(other), false)));
+    }
+    let mark_inside = format!("\u{feff}data: x\ndata: {}\n\n", answer());
+    let (event, _answers) = listing.event(Bytes::from(mark_inside)).expect("readable");
+    assert!(!String::from_utf8_lossy(&event).contains("close_ticket"));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Lines that fit: words in tones, columns, wrapped at the screen's width with a hanging indent.
 //! What comes from elsewhere cannot bring escape sequences in.
 
-use super::Look;
+use crate::look::Look;
 
 /// How a word looks where colour is welcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Plain,
     Title,
     Dim,
@@ -15,7 +15,7 @@ pub(super) enum Tone {
 
 /// One line before it is wrapped.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Line {
+pub(crate) struct Line {
     indent: usize,
     /// Indent of the lines that follow when it is wrapped.
     hang: usize,
@@ -32,34 +32,34 @@ struct Part {
 }
 
 impl Line {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self::default()
     }
 
-    pub(super) fn indented(indent: usize) -> Self {
+    pub(crate) fn indented(indent: usize) -> Self {
         Self::hanging(indent, indent.saturating_add(2))
     }
 
-    pub(super) fn hanging(indent: usize, hang: usize) -> Self {
+    pub(crate) fn hanging(indent: usize, hang: usize) -> Self {
         Self { indent, hang, ..Self::default() }
     }
 
     /// A line that is never wrapped, so that it can be copied, or read as it was written.
-    pub(super) fn verbatim(text: &str) -> Self {
+    pub(crate) fn verbatim(text: &str) -> Self {
         Self { verbatim: true, ..Self::default() }.add(text, Tone::Plain)
     }
 
     /// Adds words, after a space.
-    pub(super) fn add(self, text: impl Into<String>, tone: Tone) -> Self {
+    pub(crate) fn add(self, text: impl Into<String>, tone: Tone) -> Self {
         self.column(text, 0, tone)
     }
 
     /// Adds words, filled with spaces to `width`.
-    pub(super) fn column(mut self, text: impl Into<String>, width: usize, tone: Tone) -> Self {
+    pub(crate) fn column(mut self, text: impl Into<String>, width: usize, tone: Tone) -> Self {
         let text: String = text.into();
         // A log line or an answer could hold escape sequences; none reaches the terminal.
         let text = text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
@@ -68,7 +68,7 @@ impl Line {
     }
 
     /// The text, wrapped and with its line feeds.
-    pub(super) fn render(&self, look: Look) -> String {
+    pub(crate) fn render(&self, look: Look) -> String {
         if self.verbatim {
             return self.parts.iter().map(|part| format!("{}\n", part.text)).collect();
         }

@@ -7,13 +7,13 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// Waits of a client that keeps failing.
 #[derive(Debug, Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// The next wait: between half and the whole of 100 ms, 200 ms, … 10 s, by `spread` (0 to 255).
-    pub(crate) fn next(&mut self, spread: u8) -> Duration {
+    pub fn next(&mut self, spread: u8) -> Duration {
         let whole = FIRST.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         let half = whole.checked_div(2).unwrap_or(FIRST);
@@ -22,13 +22,14 @@ impl Backoff {
     }
 
     /// It worked: begin anew.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 }
 
 /// A random spread for [`Backoff::next`].
-pub(crate) fn spread() -> u8 {
+#[must_use]
+pub fn spread() -> u8 {
     let mut byte = [u8::MAX / 2];
     if aws_lc_rs::rand::fill(&mut byte).is_err() {
         tracing::warn!("no random bytes for the back-off");

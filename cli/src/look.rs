@@ -1,5 +1,5 @@
-//! How the screen may look: its width, and whether colour is welcome. The only place of the demo that asks the terminal
-//! and the environment.
+//! How the screen may look: its width, and whether colour is welcome. The only place of this program that asks the
+//! terminal and the environment.
 
 use std::{env, io::IsTerminal as _};
 
@@ -10,14 +10,14 @@ const WIDTH_MIN: usize = 24;
 
 /// Width and colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Look {
-    pub(super) width: usize,
-    pub(super) colour: bool,
+pub(crate) struct Look {
+    pub(crate) width: usize,
+    pub(crate) colour: bool,
 }
 
 impl Look {
     /// As stdout wants it: no colour with NO_COLOR (no-color.org: set and not empty), `TERM=dumb` or without a terminal.
-    pub(super) fn of_stdout() -> Self {
+    pub(crate) fn of_stdout() -> Self {
         let terminal = std::io::stdout().is_terminal();
         let unwelcome = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || env::var_os("TERM").is_none_or(|term| term == "dumb");
@@ -26,7 +26,7 @@ impl Look {
     }
 
     /// For a terminal of `columns`; `None` or 0 where that is not known.
-    pub(super) fn new(columns: Option<usize>, colour: bool) -> Self {
+    pub(crate) fn new(columns: Option<usize>, colour: bool) -> Self {
         let width = columns.filter(|columns| *columns > 0).unwrap_or(WIDTH_MAX).clamp(WIDTH_MIN, WIDTH_MAX);
         Self { width, colour }
     }

@@ -1,14 +1,17 @@
-//! The one place where a test waits.
+//! The one place where a test waits: an interval and a deadline, never a guess at how long something takes.
 
 use std::{
     future::Future,
     time::{Duration, Instant},
 };
 
-const INTERVAL: Duration = Duration::from_millis(20);
+const INTERVAL: Duration = Duration::from_millis(5);
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Asks again and again until there is something, for at most 20 seconds; then fails with `what`.
+///
+/// # Panics
+/// At the deadline: that is how a test fails.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let started = Instant::now();
     loop {

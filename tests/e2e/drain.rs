@@ -1,0 +1,73 @@
+//! SIGTERM in the middle of a request: not ready at once, the request ends well, and the process ends with 0.
+
+use std::time::Duration;
+
+use dev::{
+    apps::{Answer, Call},
+    stack::{Problem, Stack},
+};
+use harness::{Desk, Inside, Sink, begin, eventually};
+use http::Method;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+fn terminate(stack: &Stack, process: &str) {
+    let pid = stack.pid(process).and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).expect("running");
+    kill_process(pid, Signal::TERM).expect("sent");
+}
+
+async fn ready(stack: &Stack, process: &str) -> Answer {
+    let url = format!("http://{}/ready", stack.address(process, "admin").expect("an admin door"));
+    Call::new(Method::GET, &url).send().await.expect("answered")
+}
+
+/// Not ready, long before it stops serving.
+async fn leaves(stack: &Stack, process: &str) {
+    assert_eq!(ready(stack, process).await.status, 200);
+    terminate(stack, process);
+    let noticed = || async { Some(ready(stack, process).await).filter(|answer| answer.status == 503) };
+    let answer = tokio::time::timeout(Duration::from_secs(2), eventually("it is not ready", noticed)).await;
+    let text = String::from_utf8_lossy(&answer.expect("at once").body).into_owned();
+    assert!(text.contains("drain"), "{text}");
+}
+
+/// Waits for the end of the process and says whether it ended with 0.
+async fn ended_well(stack: &mut Stack, process: &str) -> bool {
+    let fault = eventually("it ends", || std::future::ready(stack.first_ended())).await;
+    assert_eq!(fault.process.as_deref(), Some(process));
+    matches!(fault.problem, Problem::EndedLater(status) if status.success())
+}
+
+#[tokio::test]
+async fn a_sidecar_ends_after_its_open_request() {
+    let tickets = Sink::open().await;
+    let mut inside = Inside::open(&tickets.url()).await;
+    leaves(&inside.desk.stack, "planner-sidecar").await;
+    let list = harness::tool("list_tickets");
+    let answer = inside.through(Call::new(Method::POST, "http://tickets.tool/mcp").json(&list)).await;
+    assert_eq!(answer.status, 200, "the transaction still works: {}", answer.json());
+    inside.end().await;
+    assert!(ended_well(&mut inside.desk.stack, "planner-sidecar").await);
+    inside.close().await;
+}
+
+#[tokio::test]
+async fn a_broker_ends_after_its_open_request() {
+    let mut desk = Desk::open().await;
+    let form = begin(&desk.alice().await, "tickets:read").encoded();
+    let head = format!(
+        "POST /token HTTP/1.1\r\nhost: broker.agents.svc\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        form.len()
+    );
+    let (first, rest) = form.split_at(form.len() / 2);
+    let mut stream = desk.connect_to_broker("planner").await;
+    stream.write_all(format!("{head}{first}").as_bytes()).await.expect("written");
+    leaves(&desk.stack, "broker").await;
+    stream.write_all(rest.as_bytes()).await.expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("closed in order");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("access_token"), "{answer}");
+    assert!(ended_well(&mut desk.stack, "broker").await);
+    desk.close().await;
+}

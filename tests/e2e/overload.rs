@@ -1,0 +1,59 @@
+//! Every queue has an end: who takes too much is told so at once, everybody else is served, and so is he when it is over
+//! (T17).
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream, stream::FuturesUnordered};
+use harness::{Desk, assert_refused, begin, eventually};
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::{body::Frame, client::conn::http2::handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::task::JoinSet;
+
+/// Exchanges that one workload may have in progress at the broker.
+const SHARE: usize = 128;
+/// What it asks for here.
+const ASKED: usize = 200;
+
+/// The start of a form that never ends: the broker waits five seconds for it.
+fn unfinished() -> Request<StreamBody<impl Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Unpin>> {
+    let start = Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"grant_type=")));
+    let body = StreamBody::new(stream::iter([start]).chain(stream::pending()));
+    let request = Request::post("https://broker.agents.svc/token");
+    request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body).expect("a request")
+}
+
+#[tokio::test]
+async fn one_exchange_too_many_is_refused_at_once_and_others_are_served() {
+    let desk = Desk::open().await;
+    let good = begin(&desk.alice().await, "tickets:read");
+    let stream = TokioIo::new(desk.connect_to_broker_by_h2("planner").await);
+    let (sender, connection) = handshake(TokioExecutor::new(), stream).await.expect("a connection");
+    let mut driver = JoinSet::new();
+    driver.spawn(async move { drop(connection.await) });
+    let mut open = FuturesUnordered::new();
+    for _stream in 0..ASKED {
+        let mut sender = sender.clone();
+        open.push(async move {
+            let (head, body) = sender.send_request(unfinished()).await.expect("answered").into_parts();
+            (head.status, body.collect().await.expect("a body").to_bytes())
+        });
+    }
+    let started = Instant::now();
+    for _refused in SHARE..ASKED {
+        let (status, body) = open.next().await.expect("an answer");
+        let text = String::from_utf8_lossy(&body).into_owned();
+        assert!(status == StatusCode::SERVICE_UNAVAILABLE && text.contains("fault.overloaded"), "{status} {text}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(4), "refused without a wait: {:?}", started.elapsed());
+    let answer = desk.ask("planner", &good).await;
+    assert_refused("its share is taken", &answer, 503, "temporarily_unavailable", "fault.overloaded");
+    let other = desk.ask("researcher", &good).await;
+    assert_refused("another is heard", &other, 400, "invalid_request", "edge.not_registered");
+    drop((open, sender, driver));
+    let asked = || async { (desk.ask("planner", &good).await.status == 200).then_some(()) };
+    eventually("there is room again", asked).await;
+    desk.close().await;
+}
