@@ -2,6 +2,7 @@
 //! The only place of the broker that reads configuration, policy and key files.
 
 mod authorities;
+mod dead;
 mod doors;
 mod edges;
 mod life;
@@ -49,20 +50,25 @@ impl Config {
     pub(crate) fn read(raw: RawConfig, problems: &mut Problems) -> Option<Self> {
         check_issuer(&raw.issuer, problems);
         let trust_domain = trust_domain(&raw.trust_domain, problems);
-        if !raw.workload_api.starts_with("unix:///") {
+        if raw.workload_api.strip_prefix("unix:///").is_none_or(str::is_empty) {
             problems.at("workload_api", format!("`{}` is no `unix:///<absolute path>`", raw.workload_api));
         }
-        doors::check_address("listen", &raw.listen, problems);
+        doors::is_address("listen", &raw.listen, problems);
         let public = Public::read(&raw.public, problems);
         let admin = AdminListen::parse(&raw.admin.listen);
         let admin = admin.map_err(|fault| problems.at("admin.listen", fault.to_string())).ok();
+        let doors =
+            [("listen", &raw.listen), ("public.listen", &raw.public.listen), ("admin.listen", &raw.admin.listen)];
+        problems.distinct_doors(&doors.map(|(key, address)| (key, address.as_str())));
         let authorities = authorities::read(&raw.authorities, problems);
         let store = store(&raw.store, problems);
         let sealer = wrapping_key::read(&raw.wrapping_key, problems);
+        problems.names_a_path("ledger", &raw.ledger);
         let policies = policies(&raw, problems);
         let edges = Edges::read(&raw.edges, trust_domain.as_ref(), problems);
         let reserved = reserved(&raw.issuer, &authorities);
         check_target_domains(&raw, trust_domain.as_ref(), problems);
+        dead::warn(&raw, problems);
         let specs = raw.targets.into_iter().map(raw::RawTarget::into_spec).collect();
         let registry = Registry::new(specs, &reserved).map_err(|found| {
             for problem in found {
@@ -116,7 +122,8 @@ fn trust_domain(text: &str, problems: &mut Problems) -> Option<TrustDomain> {
 }
 
 fn store(text: &str, problems: &mut Problems) -> Option<PathBuf> {
-    let path = text.strip_prefix("sqlite://").map(PathBuf::from).filter(|path| path.is_absolute());
+    let path = text.strip_prefix("sqlite://").map(PathBuf::from);
+    let path = path.filter(|path| path.is_absolute() && path.file_name().is_some());
     if path.is_none() {
         problems.at("store", format!("`{text}` must be `sqlite:///<absolute path>`; no other store exists yet"));
     }
@@ -124,6 +131,9 @@ fn store(text: &str, problems: &mut Problems) -> Option<PathBuf> {
 }
 
 fn policies(raw: &RawConfig, problems: &mut Problems) -> Option<Policies> {
+    if !problems.names_a_path("policies", &raw.policies) {
+        return None;
+    }
     Policies::load(&raw.policies)
         .map_err(|found| {
             for problem in found {

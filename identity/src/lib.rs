@@ -48,7 +48,7 @@ pub use names::{NameFault, Subject, TokenId, TransactionId};
 pub use proof::{AccessToken, ActorToken, SubjectToken, TxnToken};
 pub use record::{DecisionRecord, Entry, Kind, Outcome};
 pub use refusal::{Refusal, TokenFault};
-pub use registry::{Registry, RegistryProblem, Reserved};
+pub use registry::{AddressFault, Registry, RegistryProblem, Reserved, check_address};
 pub use scopes::{SCOPES_MAX, ScopeFault, Scopes};
 pub use spiffe::{SpiffeId, TrustDomain};
 pub use target::{IdentityHeader, Mapping, McpOperation, McpSpec, RouteSpec, Target, TargetSpec};

@@ -1,9 +1,12 @@
 //! The registry: which targets exist. It says nothing about who may call them; Cedar alone does.
 
+mod address;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use url::Url;
 
+pub use self::address::{AddressFault, check_address};
 use crate::{Audience, Mapping, SCOPES_MAX, Scopes, Target, TargetSpec, target::IdentityHeader, workload_id};
 
 /// The targets, checked by every rule of `protocol.md` §6.
@@ -134,8 +137,8 @@ impl Check<'_> {
         if let Err(error) = &workload {
             self.problem("workload", format!("`{}` is {error}", spec.workload));
         }
-        if spec.connect.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
-            self.problem("connect", format!("`{}` is no `host:port`", spec.connect));
+        if let Err(fault) = check_address(&spec.connect) {
+            self.problem("connect", fault.to_string());
         }
         for host in &spec.hosts {
             if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte)) {

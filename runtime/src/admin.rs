@@ -49,7 +49,7 @@ pub enum AdminListenFault {
     #[error("`{0}` is not a loopback address; the admin door has no authentication")]
     NotLoopback(SocketAddr),
     /// Neither form.
-    #[error("`{0}` is neither `127.0.0.1:<port>` nor `unix:///<path>`")]
+    #[error("`{0}` is neither `127.0.0.1:<port>` nor `unix:///<path>`; names are not resolved here")]
     Malformed(String),
 }
 

@@ -3,9 +3,13 @@
 
 mod check;
 mod deserialize;
+mod doors;
 mod effective;
 mod environment;
 mod node;
+mod published;
+mod repair;
+mod words;
 mod yaml;
 
 use std::{collections::BTreeMap, error::Error, fmt, path::Path};
@@ -36,6 +40,8 @@ pub struct Loaded<C> {
     pub effective: Effective,
     /// Keys that weaken security and are set.
     pub dangers: Vec<Danger>,
+    /// What is right and most likely not meant, one line each, with where it stands.
+    pub warnings: Vec<String>,
 }
 
 /// Reads `text`, the content of the file at `path`, with overrides of `environment` (name and value).
@@ -57,16 +63,16 @@ pub fn load<A: App>(
         Some(config) if problems.is_empty() => {
             let effective = Effective::of(&document, &schema, &problems.file);
             let dangers = effective.dangers();
-            Ok(Loaded { config, effective, dangers })
+            Ok(Loaded { config, effective, dangers, warnings: problems.warnings() })
         }
         Some(_) | None => Err(problems.report()),
     }
 }
 
-/// The JSON schema of a configuration, as text.
+/// The JSON schema of an app's configuration, as text, for editors.
 #[must_use]
-pub fn schema_text<R: JsonSchema>() -> String {
-    format!("{:#}", schema::<R>())
+pub fn schema_text<A: App>() -> String {
+    format!("{:#}", published::publish(schema::<A::Raw>(), A::NAME))
 }
 
 fn schema<R: JsonSchema>() -> Value {
@@ -86,12 +92,15 @@ fn read<R: DeserializeOwned>(
         return None;
     }
     let mut document = yaml::parse(text, problems)?;
-    environment::apply(&mut document, short, environment, problems);
+    environment::apply(&mut document, short, environment, schema, problems);
     problems.learn(&document);
-    check::check(&document, schema, problems);
-    if !problems.is_empty() {
-        return None;
+    let findings = check::check(&document, schema, short);
+    let (document, stand_ins) = repair::repair(&document, schema, &findings);
+    problems.learn(&document);
+    for finding in findings {
+        problems.push(problems.origin(&finding.path), &finding.path, finding.message);
     }
+    problems.stand_ins = stand_ins;
     match R::deserialize(NodeDeserializer::new(&document)) {
         Ok(raw) => Some((document, raw)),
         Err(fault) => {
@@ -106,6 +115,9 @@ fn read<R: DeserializeOwned>(
 pub struct Problems {
     file: String,
     origins: BTreeMap<String, Origin>,
+    /// Paths where nothing usable was written, which was told already; what is there now means nothing.
+    stand_ins: Vec<String>,
+    warned: Vec<Problem>,
     found: Vec<Problem>,
 }
 
@@ -116,16 +128,42 @@ struct Problem {
     message: String,
 }
 
+impl Problem {
+    /// Where, what and why.
+    fn line(&self, file: &str) -> String {
+        let Self { origin, path, message } = self;
+        let place = origin.place(file);
+        if path.is_empty() { format!("{place}: {message}") } else { format!("{place}: {path}: {message}") }
+    }
+}
+
 impl Problems {
     fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), origins: BTreeMap::new(), found: Vec::new() }
+        Self {
+            file: file.to_owned(),
+            origins: BTreeMap::new(),
+            stand_ins: Vec::new(),
+            warned: Vec::new(),
+            found: Vec::new(),
+        }
     }
 
     /// A problem with the value at `path`, as in `targets[1].resource`. Where nothing was written there, the line is
     /// that of the nearest thing around it. `message` must hold no secret; the password of a URL in it is hidden.
+    ///
+    /// Nothing is added where the value, or one in it, was already refused for its key or type.
     pub fn at(&mut self, path: &str, message: impl Into<String>) {
+        if self.stand_ins.iter().any(|known| is_within(path, known) || is_within(known, path)) {
+            return;
+        }
         let origin = self.origin(path);
         self.push(origin, path, message.into());
+    }
+
+    /// Something at `path` that is right and most likely not meant: told, and nothing is refused for it.
+    pub fn warn(&mut self, path: &str, message: impl Into<String>) {
+        let origin = self.origin(path);
+        self.warned.push(Problem { origin, path: path.to_owned(), message: message.into() });
     }
 
     /// Whether nothing was found yet.
@@ -158,6 +196,12 @@ impl Problems {
         }
     }
 
+    fn warnings(mut self) -> Vec<String> {
+        self.warned.sort();
+        let line = |warned: &Problem| effective::without_password(&warned.line(&self.file));
+        self.warned.iter().map(line).collect()
+    }
+
     fn report(mut self) -> Report {
         if self.found.is_empty() {
             self.push(Origin::File, "", "the configuration was refused without a reason".to_owned());
@@ -171,6 +215,10 @@ impl Problems {
     }
 }
 
+fn is_within(inner: &str, outer: &str) -> bool {
+    outer.is_empty() || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
 /// All problems of a configuration; printed one a line, sorted by line, then how many.
 #[derive(Debug)]
 pub struct Report {
@@ -180,13 +228,8 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Problem { origin, path, message } in &self.found {
-            origin.write(f, &self.file)?;
-            if path.is_empty() {
-                writeln!(f, ": {message}")?;
-            } else {
-                writeln!(f, ": {path}: {message}")?;
-            }
+        for problem in &self.found {
+            writeln!(f, "{}", problem.line(&self.file))?;
         }
         match self.found.len() {
             1 => writeln!(f, "1 problem"),

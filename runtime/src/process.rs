@@ -88,9 +88,14 @@ pub fn main<A: App>() -> ExitCode {
     let common = arguments.common;
     match arguments.action {
         Action::Version => say(&format!("{} {}\n", A::NAME, arguments::VERSION)),
-        Action::Schema => say(&format!("{}\n", config::schema_text::<A::Raw>())),
+        Action::Schema => say(&format!("{}\n", config::schema_text::<A>())),
         Action::Check => match load::<A>(&common) {
-            Ok(loaded) => say(&loaded.effective.to_string()),
+            Ok(loaded) => {
+                let warnings: String = loaded.warnings.iter().map(|line| format!("warning: {line}\n")).collect();
+                // On stderr: what reads the values must not stumble over it. Closed stderr changes no value.
+                drop(io::stderr().write_all(warnings.as_bytes()));
+                say(&loaded.effective.to_string())
+            }
             Err(problems) => refuse(&problems),
         },
         Action::Run => match load::<A>(&common) {
@@ -134,6 +139,9 @@ fn run_app<A: App>(loaded: Loaded<A::Config>, common: Common) -> ExitCode {
     run(&common.into(), |process| {
         for danger in &loaded.dangers {
             tracing::warn!(key = danger.key, origin = danger.origin, "a weakening key is set");
+        }
+        for warning in &loaded.warnings {
+            tracing::warn!(warning, "the configuration may not be what was meant");
         }
         A::serve(loaded.config, process)
     })
@@ -194,16 +202,25 @@ async fn supervise(
 
 fn load<A: App>(common: &Common) -> Result<Loaded<A::Config>, String> {
     let path = common.config.clone().unwrap_or_else(|| default_path(A::SHORT));
-    let text = read(&path).map_err(|fault| unreadable(&path, &fault))?;
+    let content = read(&path).map_err(|fault| unreadable(&path, &fault))?;
+    let text = text(&path, content)?;
     config::load::<A>(&path, &text, config::environment()).map_err(|report| report.to_string())
 }
 
 /// One byte more than is allowed is enough to be refused; a device or pipe would never end.
-fn read(path: &Path) -> io::Result<String> {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     let longest = u64::try_from(config::FILE_LENGTH_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    let mut text = String::new();
-    fs::File::open(path)?.take(longest).read_to_string(&mut text)?;
-    Ok(text)
+    let mut content = Vec::new();
+    fs::File::open(path)?.take(longest).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn text(path: &Path, content: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(content).map_err(|fault| {
+        let before = fault.as_bytes().get(..fault.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = before.split(|byte| *byte == b'\n').count();
+        format!("{}:{line}: not UTF-8; save the file as UTF-8\n1 problem\n", path.display())
+    })
 }
 
 fn default_path(short: &str) -> PathBuf {
@@ -212,7 +229,14 @@ fn default_path(short: &str) -> PathBuf {
 
 fn unreadable(path: &Path, fault: &io::Error) -> String {
     let path = path.display();
-    format!("{path}: cannot read the configuration: {fault}\ngive another file with --config or COUNTERSIGN_CONFIG\n")
+    if fault.kind() == io::ErrorKind::IsADirectory {
+        return format!("{path}: is a folder; give the file in it with --config or COUNTERSIGN_CONFIG\n");
+    }
+    let told = format!("{path}: cannot read the configuration: {fault}\n");
+    if fault.kind() == io::ErrorKind::NotFound {
+        return format!("{told}give another file with --config or COUNTERSIGN_CONFIG\n");
+    }
+    told
 }
 
 fn say(text: &str) -> ExitCode {

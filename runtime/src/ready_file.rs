@@ -22,20 +22,24 @@ impl ReadyFile {
     /// Writes `addresses` as one JSON object, atomically: a reader sees the whole file or none.
     ///
     /// # Errors
-    /// The folder does not exist or cannot be written.
+    /// The folder does not exist or cannot be written; the error names the file.
     pub fn write(&self, addresses: &BTreeMap<&'static str, String>) -> io::Result<()> {
         let Some(path) = &self.0 else { return Ok(()) };
-        let beside = beside(path)?;
-        // Only ours: what lies there under this name is left from a process that died, or waits for us to write into
-        // somebody else's file.
-        if let Err(fault) = fs::remove_file(&beside)
-            && fault.kind() != io::ErrorKind::NotFound
-        {
-            return Err(fault);
-        }
-        fs::File::create_new(&beside)?.write_all(&serde_json::to_vec(addresses)?)?;
-        fs::rename(&beside, path)
+        write(path, addresses).map_err(|fault| io::Error::new(fault.kind(), format!("`{}`: {fault}", path.display())))
     }
+}
+
+fn write(path: &Path, addresses: &BTreeMap<&'static str, String>) -> io::Result<()> {
+    let beside = beside(path)?;
+    // Only ours: what lies there under this name is left from a process that died, or waits for us to write into
+    // somebody else's file.
+    if let Err(fault) = fs::remove_file(&beside)
+        && fault.kind() != io::ErrorKind::NotFound
+    {
+        return Err(fault);
+    }
+    fs::File::create_new(&beside)?.write_all(&serde_json::to_vec(addresses)?)?;
+    fs::rename(&beside, path)
 }
 
 /// A name in the same folder (rename works only within one file system), this process's own.
@@ -76,6 +80,12 @@ mod tests {
             ("precious".into(), "{}".into())
         );
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named() {
+        let fault = ReadyFile::new(Some("/nowhere/ready.json".into())).write(&BTreeMap::new()).unwrap_err();
+        assert_eq!(fault.to_string(), "`/nowhere/ready.json`: No such file or directory (os error 2)");
     }
 
     #[test]

@@ -88,13 +88,20 @@ impl DoorTls {
     /// # Errors
     /// The [`DoorTlsFault`].
     pub fn from_pem_files(certificate: &Path, key: &Path) -> Result<Self, DoorTlsFault> {
-        let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect)
-            .map_err(|fault| unreadable(certificate, fault))?;
-        if chain.is_empty() {
-            return Err(DoorTlsFault::Empty(certificate.to_owned()));
-        }
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|fault| unreadable(key, fault))?;
+        Self::of(Self::chain(certificate)?, Self::private_key(key)?)
+    }
+
+    pub(crate) fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, DoorTlsFault> {
+        let chain: Vec<_> =
+            CertificateDer::pem_file_iter(file).and_then(Iterator::collect).map_err(|fault| unreadable(file, fault))?;
+        if chain.is_empty() { Err(DoorTlsFault::Empty(file.to_owned())) } else { Ok(chain) }
+    }
+
+    pub(crate) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, DoorTlsFault> {
+        PrivateKeyDer::from_pem_file(file).map_err(|fault| unreadable(file, fault))
+    }
+
+    pub(crate) fn of(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, DoorTlsFault> {
         let mut config = ServerConfig::builder_with_details(Arc::new(provider()), Arc::new(Clock))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))

@@ -5,12 +5,12 @@ mod raw;
 
 use std::net::SocketAddr;
 
+use identity::{check_address, workload_id};
 use runtime::{admin::AdminListen, config::Problems, tls::DoorTls};
 use url::{Host, Url};
 
 pub use self::raw::{RawAdmin, RawAgent, RawBroker, RawConfig, RawEdge, RawMesh, RawTls};
 use crate::broker::BrokerAddress;
-use identity::workload_id;
 
 /// The sidecar's configuration.
 #[derive(Debug)]
@@ -36,13 +36,17 @@ pub(crate) struct EdgeConfig {
 impl Config {
     /// Reads `raw` whole and tells every problem; `None` if there was one.
     pub(crate) fn read(raw: RawConfig, problems: &mut Problems) -> Option<Self> {
-        if !raw.workload_api.starts_with("unix:///") {
+        if raw.workload_api.strip_prefix("unix:///").is_none_or(str::is_empty) {
             problems.at("workload_api", format!("`{}` is no `unix:///<absolute path>`", raw.workload_api));
         }
         let broker = broker(&raw.broker, problems);
         let app = app(&raw.app, problems);
-        check_address("mesh.listen", &raw.mesh.listen, problems);
+        is_address("mesh.listen", &raw.mesh.listen, problems);
         let agent = agent(&raw.agent.listen, problems);
+        let mut doors = vec![("mesh.listen", raw.mesh.listen.as_str()), ("agent.listen", raw.agent.listen.as_str())];
+        doors.extend(raw.edge.as_ref().map(|edge| ("edge.listen", edge.listen.as_str())));
+        doors.push(("admin.listen", raw.admin.listen.as_str()));
+        problems.distinct_doors(&doors);
         let edge = raw.edge.map(|edge| self::edge(edge, problems));
         let admin = AdminListen::parse(&raw.admin.listen);
         let admin = admin.map_err(|fault| problems.at("admin.listen", fault.to_string())).ok();
@@ -116,44 +120,51 @@ fn agent(listen: &str, problems: &mut Problems) -> Option<SocketAddr> {
             None
         }
         Err(_not_an_address) => {
-            problems.at("agent.listen", format!("`{listen}` is no `127.0.0.1:<port>`"));
+            problems.at("agent.listen", format!("`{listen}` is no `127.0.0.1:<port>`; names are not resolved here"));
             None
         }
     }
 }
 
 fn edge(raw: RawEdge, problems: &mut Problems) -> Option<EdgeConfig> {
-    check_address("edge.listen", &raw.listen, problems);
+    is_address("edge.listen", &raw.listen, problems);
     let tls = match (raw.tls, raw.danger_plain) {
         (Some(_), true) => {
             problems.at("edge.danger_plain", "stands beside `edge.tls`; take one of them away");
             return None;
         }
         (None, false) => {
-            problems.at("edge.tls", "users need TLS here; only with `danger_plain: true` on loopback not");
+            problems.at(
+                "edge.tls",
+                "is missing: give `tls: {certificate, key}`, or `danger_plain: true` on a loopback address",
+            );
             return None;
         }
         (None, true) => {
-            if !raw.listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()) {
-                problems.at("edge.danger_plain", format!("`{}` is not loopback, so it needs `edge.tls`", raw.listen));
-            }
+            check_loopback(&raw.listen, problems);
             None
         }
-        (Some(files), false) => match DoorTls::from_pem_files(&files.certificate, &files.key) {
-            Ok(tls) => Some(tls),
-            Err(fault) => {
-                problems.at("edge.tls", fault.to_string());
-                return None;
-            }
-        },
+        (Some(files), false) => Some(problems.door_tls("edge.tls", &files.certificate, &files.key)?),
     };
     Some(EdgeConfig { listen: raw.listen, tls })
 }
 
-fn check_address(key: &str, address: &str, problems: &mut Problems) {
-    let parts = address.rsplit_once(':');
-    if parts.is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
-        problems.at(key, format!("`{address}` is no `host:port`"));
+fn check_loopback(listen: &str, problems: &mut Problems) {
+    match listen.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => {}
+        Ok(_) => problems.at("edge.danger_plain", format!("`{listen}` is not loopback, so it needs `edge.tls`")),
+        Err(_name) if check_address(listen).is_ok() => {
+            let message = "without `edge.tls` write 127.0.0.1 or [::1]: names are not resolved here";
+            problems.at("edge.listen", format!("`{listen}`: {message}"));
+        }
+        // Told already.
+        Err(_malformed) => {}
+    }
+}
+
+fn is_address(key: &str, address: &str, problems: &mut Problems) {
+    if let Err(fault) = check_address(address) {
+        problems.at(key, fault.to_string());
     }
 }
 

@@ -24,6 +24,10 @@ async fn every_mistake_is_listed_at_once() {
     for expected in ["broker.yaml:2", "trust_domian", "did you mean `trust_domain`"] {
         assert!(report.contains(expected), "{expected} in\n{report}");
     }
+    // The unknown key hides no wrong value.
+    for expected in ["broker.yaml:1: issuer", "broker.yaml:5: authorities[0].keycloak", "broker.yaml:8: wrapping_key"] {
+        assert!(report.contains(expected), "{expected} in\n{report}");
+    }
 }
 
 #[tokio::test]
@@ -96,4 +100,48 @@ async fn a_missing_file_says_which_and_how_to_give_another() {
             finished.stderr
         );
     }
+}
+
+/// The YAML examples of a page, in order.
+fn examples(page: &str) -> Vec<&str> {
+    page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[tokio::test]
+async fn what_the_documentation_shows_is_accepted() {
+    let page = include_str!("../../docs/configuration.md");
+    let blocks = examples(page);
+    let [broker, sidecar, targets, edge] = blocks.as_slice() else { panic!("other examples: {blocks:?}") };
+    let folder = Folder::new();
+    let here = folder.path("");
+    std::fs::create_dir(folder.path("policies")).expect("a folder");
+    let rule = r#"@id("begin") permit (principal is Workload, action == Action::"begin", resource == TrustDomain::"corp.example");"#;
+    let _rule = folder.write("policies/begin.cedar", rule);
+    let made = Program::new("countersign").arguments(["keys", "init", &folder.path("wrapping.key")]).run().await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let inside = |text: &str| {
+        let text = text.replace("/var/lib/countersign/", &here).replace("/etc/countersign/", &here);
+        text.replace("/tls/", &here)
+    };
+    // The page's further target belongs under the `targets:` that the broker's example ends with.
+    let more = targets.strip_prefix("targets:\n").expect("more targets");
+    tls_files(&folder);
+    for (name, text) in [
+        ("broker", (*broker).to_owned()),
+        ("broker", format!("{broker}{more}")),
+        ("sidecar", (*sidecar).to_owned()),
+        ("sidecar", format!("{sidecar}{edge}")),
+    ] {
+        let config = folder.write(&format!("{name}.yaml"), &inside(&text));
+        let program = Program::new(&format!("countersign-{name}"));
+        let finished = program.arguments(["check", "--config", &config]).run().await;
+        assert_eq!(finished.code, Some(0), "{text}\n{}", finished.stderr);
+    }
+}
+
+/// The certificate and key that the edge example names.
+fn tls_files(folder: &Folder) {
+    let made = rcgen::generate_simple_self_signed(["planner.corp.example".to_owned()]).expect("a certificate");
+    let _certificate = folder.write("tls.crt", &made.cert.pem());
+    let _key = folder.write("tls.key", &made.signing_key.serialize_pem());
 }

@@ -6,15 +6,10 @@ use dev::{
     apps::{Answer, Call},
     stack::{Problem, Stack},
 };
-use harness::{Desk, Inside, Sink, begin, eventually};
+use harness::{Desk, Inside, Sink, begin, eventually, signal};
 use http::Method;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-fn terminate(stack: &Stack, process: &str) {
-    let pid = stack.pid(process).and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).expect("running");
-    kill_process(pid, Signal::TERM).expect("sent");
-}
 
 async fn ready(stack: &Stack, process: &str) -> Answer {
     let url = format!("http://{}/ready", stack.address(process, "admin").expect("an admin door"));
@@ -24,7 +19,7 @@ async fn ready(stack: &Stack, process: &str) -> Answer {
 /// Not ready, long before it stops serving.
 async fn leaves(stack: &Stack, process: &str) {
     assert_eq!(ready(stack, process).await.status, 200);
-    terminate(stack, process);
+    signal(stack, process, Signal::TERM);
     let noticed = || async { Some(ready(stack, process).await).filter(|answer| answer.status == 503) };
     let answer = tokio::time::timeout(Duration::from_secs(2), eventually("it is not ready", noticed)).await;
     let text = String::from_utf8_lossy(&answer.expect("at once").body).into_owned();

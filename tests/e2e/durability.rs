@@ -6,9 +6,11 @@ use std::{
 };
 
 use dev::{apps::Call, stack::StackOptions};
-use harness::{Desk, Folder, RESEARCHER, assert_refused, begin, call, claims_of, eventually, renew, short_files};
+use harness::{
+    Desk, Folder, RESEARCHER, assert_refused, begin, call, claims_of, eventually, renew, short_files, signal,
+};
 use http::Method;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::json;
 
 const AWAY: &str = "temporarily_unavailable";
@@ -67,8 +69,7 @@ async fn what_cannot_be_stored_is_not_begun() {
 async fn a_broker_that_was_killed_knows_what_it_gave() {
     let mut desk = Desk::open().await;
     let txn = desk.begun().await;
-    let pid = desk.stack.pid("broker").and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    kill_process(pid.expect("running"), Signal::KILL).expect("killed");
+    signal(&desk.stack, "broker", Signal::KILL);
     eventually("it is gone", || std::future::ready(desk.stack.first_ended())).await;
     let told = claims_of(&txn)["jti"].as_str().expect("an id").to_owned();
     let recorded = |desk: &Desk| desk.stack.records().iter().any(|record| record.to_string().contains(&told));

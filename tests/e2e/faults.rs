@@ -1,7 +1,7 @@
 //! What we or a dependency cannot do now is told as a fault, with a time to come back, and nothing is issued (N80, N96,
 //! N99, N100). What does not need the missing part goes on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dev::{
     apps::{Answer, Call},
@@ -10,10 +10,11 @@ use dev::{
 };
 use harness::{
     Desk, Folder, Inside, Program, RESEARCHER, Sink, TICKETS, assert_refused, assert_turned_away, begin, call,
-    eventually, to_tickets, tool,
+    eventually, signal, to_tickets, tool,
 };
 use http::Method;
 use identity::workload_id;
+use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -53,6 +54,21 @@ async fn without_the_broker_nobody_enters_until_it_is_back() {
     assert_eq!(desk.stack.seen("planner").await.expect("counted").requests, seen, "the app was not asked");
     desk.stack.revive("broker").await.expect("back");
     assert_eq!(asked(&desk, &alice).await.status, 200, "{}", desk.stack.log_of("planner-sidecar"));
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_stands_still_is_not_waited_for() {
+    let desk = Desk::open_story().await;
+    let alice = desk.alice().await;
+    assert_eq!(asked(&desk, &alice).await.status, 200);
+    signal(&desk.stack, "broker", Signal::STOP);
+    let started = Instant::now();
+    let answer = asked(&desk, &alice).await;
+    signal(&desk.stack, "broker", Signal::CONT);
+    assert_turned_away("N96 timeout", &answer, 503, "fault.broker");
+    assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
+    assert_eq!(asked(&desk, &alice).await.status, 200, "and it is asked again");
     desk.close().await;
 }
 

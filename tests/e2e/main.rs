@@ -20,6 +20,7 @@ mod peers;
 mod perimeter;
 mod policy;
 mod provider;
+mod published;
 mod record;
 mod smuggling;
 mod story;

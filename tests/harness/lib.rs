@@ -12,6 +12,7 @@ mod own_broker;
 mod own_provider;
 mod program;
 mod short_files;
+mod signal;
 mod sink;
 mod stranger;
 
@@ -27,5 +28,6 @@ pub use own_broker::OwnBroker;
 pub use own_provider::{Lie, OwnProvider};
 pub use program::{Finished, Program, Running, binaries};
 pub use short_files::short_files;
+pub use signal::signal;
 pub use sink::{Received, Sink};
 pub use stranger::{alert_without_certificate, rogue_certificate_is_refused};

@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "telling what happens is this program's output")]
 
+mod bench;
 mod build;
 mod demo;
 mod place;
@@ -49,6 +50,22 @@ enum Task {
         #[arg(long)]
         embedded: bool,
     },
+    /// Measure figures and print them; nothing is asserted
+    Bench {
+        /// What to measure
+        #[command(subcommand)]
+        figures: Figures,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Figures {
+    /// Cold build and run of the demo, size of the sidecar
+    Story {
+        /// Print one JSON object a figure
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -64,6 +81,7 @@ fn main() -> ExitCode {
         Task::Demo { arguments } => demo::main(&place, &arguments),
         // The embedded default is all there is: the flag says it, so that what says it today means the same tomorrow.
         Task::Test { embedded: _ } => test::main(&place),
+        Task::Bench { figures: Figures::Story { json } } => bench::story(&place, json),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use identity::check_address;
 use runtime::{config::Problems, tls::DoorTls};
 
 use super::raw::RawPublic;
@@ -24,19 +25,11 @@ pub(crate) enum PublicTls {
 
 impl Public {
     pub(super) fn read(raw: &RawPublic, problems: &mut Problems) -> Option<Self> {
-        check_address("public.listen", &raw.listen, problems);
+        is_address("public.listen", &raw.listen, problems);
         let tls = match &raw.tls {
-            Some(files) => match DoorTls::from_pem_files(&files.certificate, &files.key) {
-                Ok(tls) => PublicTls::Files(tls),
-                Err(fault) => {
-                    problems.at("public.tls", fault.to_string());
-                    return None;
-                }
-            },
+            Some(files) => PublicTls::Files(problems.door_tls("public.tls", &files.certificate, &files.key)?),
             None => {
-                if !raw.listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()) {
-                    problems.at("public.listen", format!("`{}` is not loopback, so it needs `public.tls`", raw.listen));
-                }
+                check_loopback(&raw.listen, problems);
                 PublicTls::Loopback
             }
         };
@@ -44,9 +37,21 @@ impl Public {
     }
 }
 
-pub(super) fn check_address(key: &str, address: &str, problems: &mut Problems) {
-    let parts = address.rsplit_once(':');
-    if parts.is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
-        problems.at(key, format!("`{address}` is no `host:port`"));
+fn check_loopback(listen: &str, problems: &mut Problems) {
+    match listen.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => {}
+        Ok(_) => problems.at("public.listen", format!("`{listen}` is not loopback, so it needs `public.tls`")),
+        Err(_name) if check_address(listen).is_ok() => {
+            let message = "without `public.tls` write 127.0.0.1 or [::1]: names are not resolved here";
+            problems.at("public.listen", format!("`{listen}`: {message}"));
+        }
+        // Told already.
+        Err(_malformed) => {}
+    }
+}
+
+pub(super) fn is_address(key: &str, address: &str, problems: &mut Problems) {
+    if let Err(fault) = check_address(address) {
+        problems.at(key, fault.to_string());
     }
 }

@@ -135,14 +135,51 @@ fn each_mistake_is_told_with_its_key() {
             "target.reserved_audience",
         ),
         ("connect: tickets.tools.svc:8443", "connect: tickets", "targets[0].connect", "host:port"),
+        ("login_clients", "logins", "edges[0].logins", "`login_clients`"),
         ("ledger:", "life: { access_token: 5m }\nledger:", "life.access_token", "1s to 60s"),
-        ("ledger:", "public: { listen: '0.0.0.0:8080' }\nledger:", "public.listen", "public.tls"),
-        ("ledger:", "admin: { listen: '0.0.0.0:1' }\nledger:", "admin.listen", "loopback"),
         ("trust_domain:", "trust_domian: x\ntrust_domain:", "trust_domian", "trust_domain"),
     ] {
         let told = folder.complaint(from, to);
         assert!(told.contains(key) && told.contains(word), "{from} -> {to}: {told}");
     }
+}
+
+#[test]
+fn each_mistake_in_an_address_is_told_with_its_key() {
+    let folder = Folder::new("addresses");
+    for (from, to, key, word) in [
+        ("ledger:", "public: { listen: '0.0.0.0:8080' }\nledger:", "public.listen", "public.tls"),
+        ("ledger:", "admin: { listen: '0.0.0.0:1' }\nledger:", "admin.listen", "loopback"),
+        (
+            "connect: tickets.tools.svc:8443",
+            "connect: https://tickets.tools.svc:8443",
+            "targets[0].connect",
+            "without a scheme",
+        ),
+        ("ledger:", "listen: 'https://broker:8443'\nledger:", ": listen: ", "without a scheme"),
+        ("ledger:", "public: { listen: 'localhost:8080' }\nledger:", "public.listen", "names are not resolved"),
+        ("ledger:", "public: { listen: 'http://[::1]:8080' }\nledger:", "public.listen", "without a scheme"),
+        ("ledger:", "listen: 127.0.0.1:8080\nledger:", "public.listen", "`listen` listens"),
+        ("unix:///run/agent.sock", "unix:///", "workload_api", "absolute path"),
+    ] {
+        let told = folder.complaint(from, to);
+        assert!(told.contains(key) && told.contains(word), "{from} -> {to}: {told}");
+    }
+}
+
+#[test]
+fn what_can_never_be_used_is_warned_of_and_no_problem() {
+    let folder = Folder::new("dead");
+    let text = folder.good().replace("hosts: [tickets.tool]", "passes_on: [tickets:read, tickets:raed]");
+    let loaded = load::<App>("broker.yaml".as_ref(), &text, []).expect("no problem");
+    assert_eq!(
+        loaded.warnings,
+        [
+            "broker.yaml:16: targets[0].hosts: empty, so no app can call this target",
+            "broker.yaml:18: targets[0].passes_on: no edge, `mcp` or `routes` has the scope `tickets:raed`",
+        ]
+    );
+    assert!(load::<App>("broker.yaml".as_ref(), &folder.good(), []).expect("no problem").warnings.is_empty());
 }
 
 #[test]
@@ -156,6 +193,47 @@ fn no_password_is_told() {
     ] {
         let told = folder.complaint(from, to);
         assert!(!told.contains("hunter2") && told.contains("me:(hidden)@"), "{told}");
+    }
+}
+
+#[test]
+fn an_empty_path_or_one_with_a_variable_is_refused() {
+    let folder = Folder::new("paths");
+    for key in ["wrapping_key", "ledger", "policies"] {
+        let good = folder.good();
+        let line = good.lines().find(|line| line.starts_with(key)).expect("a line");
+        for (value, word) in [("''", "is empty"), ("", "is empty"), ("${HERE}", "COUNTERSIGN_BROKER__")] {
+            let told = read(&good.replace(line, &format!("{key}: {value}"))).expect_err("a problem");
+            assert!(told.contains(&format!(": {key}: ")) && told.contains(word), "{told}");
+            assert!(told.contains("1 problem\n"), "{told}");
+        }
+    }
+    assert!(folder.complaint(&format!("sqlite://{}/broker.db", folder.0.display()), "sqlite:///").contains("store"));
+}
+
+#[test]
+fn both_files_of_the_public_door_are_told_with_their_causes() {
+    let folder = Folder::new("tls");
+    let key = folder.0.join("wrapping.key");
+    let tls = format!("public: {{ tls: {{ certificate: /nowhere/a, key: {} }} }}\nledger:", key.display());
+    let told = folder.complaint("ledger:", &tls);
+    assert!(told.contains("public.tls.certificate: cannot read `/nowhere/a`: No such file"), "{told}");
+    assert!(told.contains("public.tls.key: ") && told.contains("is not PEM"), "{told}");
+}
+
+#[test]
+fn mistakes_of_every_kind_are_told_at_once() {
+    let folder = Folder::new("kinds");
+    let text = folder.good().replace("https://broker.agents.svc", "nonsense").replace("[console]", "console");
+    let told = read(&format!("{text}life: {{ transaction: 2h, transactoin_token: 1s }}\n")).expect_err("problems");
+    for expected in [
+        ":1: issuer: ",
+        "edges[0].login_clients: expected a list",
+        "life.transaction: `2h`",
+        "did you mean `transaction_token`",
+        "4 problems",
+    ] {
+        assert!(told.contains(expected), "{expected} in {told}");
     }
 }
 

@@ -16,6 +16,9 @@ use crate::seal::{Sealer, WRAPPING_KEY_LENGTH};
 const OTHERS: u32 = 0o077;
 
 pub(super) fn read(path: &Path, problems: &mut Problems) -> Option<Sealer> {
+    if !problems.names_a_path("wrapping_key", path) {
+        return None;
+    }
     let shown = path.display();
     let mut complain = |message: String| problems.at("wrapping_key", message);
     let (mode, content) = match content(path) {

@@ -94,11 +94,14 @@ impl Provider {
             "exp": now.plus(EXCHANGED_LIFE).secs(), "iat": now.secs(), "jti": format!("{prefix}:{}", random::id()?),
             "iss": self.issuer, "aud": audience, "sub": exchanged.user.subject, "typ": "Bearer",
             "azp": exchanged.client, "scope": scope, "preferred_username": exchanged.user.name,
-            "groups": exchanged.user.groups,
         });
         let session = exchanged.session.map(|session| json!(session));
         put(&mut claims, "sid", session.as_ref());
         put(&mut claims, "auth_time", exchanged.authenticated);
+        // As Keycloak: of neither there is an empty list.
+        if !exchanged.user.groups.is_empty() {
+            put(&mut claims, "groups", Some(&json!(exchanged.user.groups)));
+        }
         if !exchanged.roles.is_empty() {
             put(&mut claims, "realm_access", Some(&json!({ "roles": exchanged.roles })));
         }

@@ -139,10 +139,7 @@ impl<'s> Lister<'s, '_> {
     }
 
     fn line(&mut self, path: &str, value: String, origin: &Origin) {
-        let mut text = String::new();
-        let written = origin.write(&mut text, self.file);
-        debug_assert!(written.is_ok(), "a String takes everything");
-        self.push(path, value, text);
+        self.push(path, value, origin.place(self.file));
     }
 
     fn push(&mut self, path: &str, value: String, origin: String) {

@@ -1,7 +1,10 @@
 //! Overrides from the environment: `COUNTERSIGN_BROKER__PUBLIC__LISTEN` sets `public.listen`.
 
+use serde_json::Value;
+
 use super::{
     Problems,
+    check::{fields, options, resolve},
     node::{Content, Node, Origin, member},
     yaml::{self, DEPTH_MAX},
 };
@@ -15,18 +18,39 @@ pub fn environment() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(text).collect()
 }
 
+/// The variable that overrides the value at `path`; `None` where a key cannot be said in one.
+pub(super) fn variable(short: &str, path: &str) -> Option<String> {
+    let sayable = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || "_.[]".contains(char);
+    let keys = path.replace(['.', '['], "__").replace(']', "").to_uppercase();
+    path.chars().all(sayable).then(|| format!("{}__{keys}", prefix(short)))
+}
+
+fn prefix(short: &str) -> String {
+    format!("COUNTERSIGN_{}", short.to_uppercase())
+}
+
 /// Sets what `environment` overrides, in the order of names: `__` separates keys, a number is an element of a list.
 pub(super) fn apply(
     document: &mut Node,
     short: &str,
     environment: impl IntoIterator<Item = (String, String)>,
+    schema: &Value,
     problems: &mut Problems,
 ) {
-    let prefix = format!("COUNTERSIGN_{}__", short.to_uppercase());
-    let mut overrides: Vec<_> = environment.into_iter().filter(|(name, _value)| name.starts_with(&prefix)).collect();
+    let prefix = prefix(short);
+    let ours = |name: &str| name.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with('_'));
+    let mut overrides: Vec<_> = environment.into_iter().filter(|(name, _value)| ours(name)).collect();
     overrides.sort();
     for (name, value) in overrides {
-        let keys = name.strip_prefix(&prefix).unwrap_or_default().to_lowercase();
+        let rest = name.strip_prefix(&prefix).and_then(|rest| rest.strip_prefix('_')).unwrap_or_default();
+        let Some(keys) = rest.strip_prefix('_').map(str::to_lowercase) else {
+            if !is_service_link(rest, &value) {
+                let keys = rest.to_lowercase();
+                let meant = spelled(schema, schema, &keys, 0).unwrap_or(keys).to_uppercase();
+                problems.push(Origin::Environment(name), "", format!("did you mean {prefix}__{meant}?"));
+            }
+            continue;
+        };
         let origin = Origin::Environment(name);
         if keys.split("__").any(str::is_empty) || keys.split("__").count() > DEPTH_MAX {
             problems.push(origin, "", "names no key".to_owned());
@@ -35,6 +59,32 @@ pub(super) fn apply(
         let Some(value) = read(&value, &origin, problems) else { continue };
         set(document, &keys, value, problems);
     }
+}
+
+/// Whether Kubernetes sets such a variable for a Service that is named like us: `…_SERVICE_HOST`, `…_SERVICE_PORT_X`,
+/// `…_PORT=tcp://…`, `…_PORT_8443_TCP_ADDR`. Nobody wrote those, so they are no mistake.
+fn is_service_link(rest: &str, value: &str) -> bool {
+    rest.ends_with("SERVICE_HOST")
+        || rest.contains("SERVICE_PORT")
+        || rest.ends_with("PORT") && value.contains("://")
+        || rest.contains("PORT_") && ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| rest.contains(protocol))
+}
+
+/// `keys`, written with single underscores, as the schema's keys joined by `__`.
+fn spelled(root: &Value, schema: &Value, keys: &str, depth: usize) -> Option<String> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    let schema = resolve(root, schema);
+    let inner = options(schema).into_iter().flatten().chain([schema]);
+    inner.flat_map(|schema| fields(root, schema)).find_map(|(key, schema)| {
+        let rest = keys.strip_prefix(key)?;
+        if rest.is_empty() {
+            return Some(key.to_owned());
+        }
+        let inner = spelled(root, schema, rest.strip_prefix('_')?, depth.saturating_add(1))?;
+        Some(format!("{key}__{inner}"))
+    })
 }
 
 /// Text as it stands; a list, a mapping or quoted text where it begins like one.

@@ -1,7 +1,5 @@
 //! The configuration as written: a tree whose every node knows where it came from.
 
-use std::fmt;
-
 /// Where a value came from. Sorts as problems are shown: by line, then what the environment set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Origin {
@@ -14,11 +12,12 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    pub(crate) fn write(&self, f: &mut impl fmt::Write, file: &str) -> fmt::Result {
+    /// In words; `file` is the file's name.
+    pub(crate) fn place(&self, file: &str) -> String {
         match self {
-            Self::File => write!(f, "{file}"),
-            Self::Line(line) => write!(f, "{file}:{line}"),
-            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::File => file.to_owned(),
+            Self::Line(line) => format!("{file}:{line}"),
+            Self::Environment(name) => format!("environment variable {name}"),
         }
     }
 }

@@ -134,6 +134,113 @@ fn problems_of_meaning_are_told_at_once_too() {
 }
 
 #[test]
+fn an_unknown_key_a_wrong_type_and_a_bad_value_are_told_together() {
+    let text = "colour: red\nissuer: http://a\nworkers: many\ntargets:\n  - name: self\n  - kind: mesh\n";
+    assert_eq!(
+        refused(text, &[]),
+        "broker.yaml:1: colour: unknown key `colour`, known here: `issuer`, `life`, `listen`, `public`, \
+         `store_password`, `targets`, `verbose`, `workers`\n\
+         broker.yaml:1: listen: missing\n\
+         broker.yaml:2: issuer: `http://a` is no https URL\n\
+         broker.yaml:3: workers: expected a whole number, found `many`\n\
+         broker.yaml:5: targets[0].name: `self` is reserved\n\
+         broker.yaml:6: targets[1].name: missing\n\
+         6 problems\n"
+    );
+}
+
+#[test]
+fn a_misspelled_key_is_read_as_what_was_meant_to_find_more() {
+    let text = "isuer: http://a\nlisten: x\ntargets:\n  - nam: self\n    kynd: mash\n";
+    assert_eq!(
+        refused(text, &[]),
+        "broker.yaml:1: issuer: `http://a` is no https URL\n\
+         broker.yaml:1: issuer: missing\n\
+         broker.yaml:1: isuer: unknown key `isuer`, did you mean `issuer`?\n\
+         broker.yaml:4: targets[0].nam: unknown key `nam`, did you mean `name`?\n\
+         broker.yaml:4: targets[0].name: `self` is reserved\n\
+         broker.yaml:4: targets[0].name: missing\n\
+         broker.yaml:5: targets[0].kind: unknown value `mash`, did you mean `mesh`?\n\
+         broker.yaml:5: targets[0].kynd: unknown key `kynd`, did you mean `kind`?\n\
+         8 problems\n"
+    );
+}
+
+#[test]
+fn what_was_refused_for_its_type_is_not_refused_for_its_meaning_too() {
+    let told = refused("issuer: [x]\nlisten: x\n", &[]);
+    assert_eq!(told, "broker.yaml:1: issuer: expected text, found a list\n1 problem\n");
+}
+
+#[test]
+fn a_key_with_nothing_after_it_is_refused() {
+    let text = "issuer:\nlisten: ''\npublic:\ntargets:\n  - name: a\n    tools: { a: }\n  -\nlife:\n";
+    assert_eq!(
+        refused(text, &[]),
+        "broker.yaml:1: issuer: is empty: give text\n\
+         broker.yaml:3: public: is empty: give a mapping\n\
+         broker.yaml:6: targets[0].tools.a: is empty: give text\n\
+         broker.yaml:7: targets[1]: is empty: give a mapping\n\
+         broker.yaml:8: life: is empty: give a mapping\n\
+         5 problems\n"
+    );
+    assert!(read(&format!("{GOOD}public: null\n"), &[]).unwrap().config.public.is_none());
+    let told = refused(GOOD, &[("COUNTERSIGN_BROKER__PUBLIC", "")]);
+    assert!(told.starts_with("environment variable COUNTERSIGN_BROKER__PUBLIC: public: is empty"), "{told}");
+}
+
+#[test]
+fn a_variable_that_nobody_replaces_is_refused() {
+    let text = "issuer: https://${HOST}\nlisten: x\nworkers: ${N}\ntargets: [{name: '${A}', tools: {'A b': '${B}'}}]\n";
+    let environment = [("COUNTERSIGN_BROKER__LISTEN", "${X}")];
+    assert_eq!(
+        refused(text, &environment),
+        "broker.yaml:1: issuer: `${…}` is not replaced here; write the value or use an environment override, \
+         COUNTERSIGN_BROKER__ISSUER\n\
+         broker.yaml:3: workers: `${…}` is not replaced here; write the value or use an environment override, \
+         COUNTERSIGN_BROKER__WORKERS\n\
+         broker.yaml:4: targets[0].name: `${…}` is not replaced here; write the value or use an environment override, \
+         COUNTERSIGN_BROKER__TARGETS__0__NAME\n\
+         broker.yaml:4: targets[0].tools.A b: `${…}` is not replaced here; write the value\n\
+         environment variable COUNTERSIGN_BROKER__LISTEN: listen: `${…}` is not replaced here; write the value\n\
+         5 problems\n"
+    );
+}
+
+#[test]
+fn a_tab_is_told_as_such_with_its_line() {
+    for text in ["issuer: a\npublic:\n\tlisten: b\n", "public:\n  listen: b\n\tdanger_plain: true\n"] {
+        assert_eq!(refused(text, &[]), "broker.yaml:3: YAML indents with spaces, not tabs\n1 problem\n");
+    }
+    assert!(refused("issuer: [\n", &[]).contains("not YAML"));
+}
+
+#[test]
+fn a_variable_with_single_underscores_is_refused_unless_kubernetes_sets_it() {
+    let told = |name| refused(GOOD, &[(name, "x")]);
+    for (name, meant) in [
+        ("COUNTERSIGN_BROKER_LISTEN", "COUNTERSIGN_BROKER__LISTEN"),
+        ("COUNTERSIGN_BROKER_STORE_PASSWORD", "COUNTERSIGN_BROKER__STORE_PASSWORD"),
+        ("COUNTERSIGN_BROKER_PUBLIC_DANGER_PLAIN", "COUNTERSIGN_BROKER__PUBLIC__DANGER_PLAIN"),
+        ("COUNTERSIGN_BROKER_LIFE_TRANSACTION", "COUNTERSIGN_BROKER__LIFE__TRANSACTION"),
+        ("COUNTERSIGN_BROKER_X", "COUNTERSIGN_BROKER__X"),
+    ] {
+        assert_eq!(told(name), format!("environment variable {name}: did you mean {meant}?\n1 problem\n"));
+    }
+    let links = [
+        ("COUNTERSIGN_BROKER_SERVICE_HOST", "10.0.0.1"),
+        ("COUNTERSIGN_BROKER_SERVICE_PORT", "8443"),
+        ("COUNTERSIGN_BROKER_SERVICE_PORT_MESH", "8443"),
+        ("COUNTERSIGN_BROKER_PORT", "tcp://10.0.0.1:8443"),
+        ("COUNTERSIGN_BROKER_PORT_8443_TCP_ADDR", "10.0.0.1"),
+        ("COUNTERSIGN_BROKER_PUBLIC_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("COUNTERSIGN_LOG", "debug"),
+        ("COUNTERSIGN_SIDECAR_LISTEN", "x"),
+    ];
+    assert!(read(GOOD, &links).is_ok());
+}
+
+#[test]
 fn a_key_written_twice_is_refused_with_its_line() {
     assert_eq!(refused(&format!("{GOOD}listen: b\n"), &[]), "broker.yaml:3: listen: written twice\n1 problem\n");
 }
@@ -228,8 +335,11 @@ fn weakening_keys_are_known() {
 
 #[test]
 fn the_schema_is_printed_as_json() {
-    let schema: Value = serde_json::from_str(&schema_text::<Raw>()).unwrap();
+    let schema: Value = serde_json::from_str(&schema_text::<Broker>()).unwrap();
     assert!(schema.pointer("/properties/issuer").is_some());
+    assert_eq!(schema["title"], "Configuration of countersign-broker");
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema.pointer("/$defs/Public/additionalProperties"), Some(&Value::Bool(false)));
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -262,6 +372,7 @@ fn shapes(text: &str) -> Result<Shapes, String> {
     let mut problems = Problems::new("f");
     let none: [(String, String); 0] = [];
     let read = super::read::<Shapes>("x", text, none, &schema::<Shapes>(), &mut problems);
+    let read = read.filter(|_| problems.is_empty());
     read.map(|(_document, shapes)| shapes).ok_or_else(|| problems.report().to_string())
 }
 

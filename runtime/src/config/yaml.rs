@@ -19,10 +19,23 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     match reader.document() {
         Ok(node) => Some(node),
         Err(stop) => {
+            let stop = tab(text, stop.line).unwrap_or(stop);
             problems.push(Origin::Line(stop.line), "", stop.message);
             None
         }
     }
+}
+
+/// A tab in the indentation of the line where reading stopped, or of the next: the parser then blames what is before.
+fn tab(text: &str, stopped: usize) -> Option<Stop> {
+    let lines = text.lines().zip(1..).skip(stopped.saturating_sub(1)).take(2);
+    let indentation = |line: &str| {
+        line.find(|char: char| !char.is_whitespace())
+            .and_then(|end| line.get(..end))
+            .is_some_and(|begin| begin.contains('\t'))
+    };
+    let (_text, line) = lines.into_iter().find(|(line, _number)| indentation(line))?;
+    Some(Stop { line, message: "YAML indents with spaces, not tabs".to_owned() })
 }
 
 /// Where and why reading cannot go on.
@@ -75,6 +88,10 @@ impl<'t> Reader<'t, '_> {
         }
         let origin = Origin::Line(span.start.line());
         let content = match event {
+            // The parser says `~` where nothing is written.
+            Event::Scalar(_, ScalarStyle::Plain, 0, None) if span.start.index() == span.end.index() => {
+                Content::Scalar { text: String::new(), plain: true }
+            }
             Event::Scalar(text, style, 0, None) => {
                 Content::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain }
             }

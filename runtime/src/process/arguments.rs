@@ -33,7 +33,7 @@ pub(super) enum Action {
 /// Flags of every binary.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Common {
-    /// Configuration file [default: /etc/countersign/<name>.yaml]
+    /// Configuration file
     #[arg(long, global = true, env = "COUNTERSIGN_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Write the bound addresses here as one JSON object once everything listens
@@ -94,7 +94,9 @@ impl Arguments {
     ) -> Result<Self, clap::Error> {
         let prefix = short.to_uppercase();
         let overrides = format!("Any configuration key can be set as COUNTERSIGN_{prefix}__KEY or …__KEY__INNER_KEY.");
-        let mut command = Self::command().name(name).bin_name(name).about(about).after_help(overrides);
+        let file = format!("Configuration file [default: /etc/countersign/{short}.yaml]");
+        let command = Self::command().name(name).bin_name(name).about(about).after_help(overrides);
+        let mut command = command.mut_arg("config", |argument| argument.help(file));
         let matches = command.try_get_matches_from_mut(words)?;
         let mut arguments = Self::from_arg_matches(&matches)?;
         arguments.action = arguments.chosen.unwrap_or(Action::Run);
@@ -136,6 +138,8 @@ mod tests {
     #[test]
     fn wrong_usage_exits_with_2_and_help_with_0() {
         assert_eq!(parse(&["--nonsense"]).unwrap_err().exit_code(), 2);
-        assert_eq!(parse(&["--help"]).unwrap_err().exit_code(), 0);
+        let help = parse(&["--help"]).unwrap_err();
+        assert_eq!(help.exit_code(), 0);
+        assert!(help.to_string().contains("/etc/countersign/test.yaml"), "{help}");
     }
 }

@@ -45,3 +45,12 @@ fn a_missing_file_says_what_was_tried_and_how_to_give_another() {
     let text = unreadable(Path::new("/etc/countersign/broker.yaml"), &io::ErrorKind::NotFound.into());
     assert!(text.contains("/etc/countersign/broker.yaml") && text.contains("--config"), "{text}");
 }
+
+#[test]
+fn a_folder_and_a_file_that_is_no_text_are_told_as_such() {
+    let path = Path::new("/etc/countersign/broker.yaml");
+    let folder = unreadable(Path::new("/"), &read(Path::new("/")).unwrap_err());
+    assert!(folder.contains("is a folder") && !folder.contains("another file"), "{folder}");
+    let told = text(path, b"a: b\nc: \xff\n".to_vec()).unwrap_err();
+    assert!(told.starts_with("/etc/countersign/broker.yaml:2: not UTF-8"), "{told}");
+}

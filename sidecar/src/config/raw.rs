@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct RawConfig {
     /// Socket of the SPIFFE Workload API, as in `unix:///run/spire/agent.sock`.
     pub workload_api: String,
-    /// Where tokens come from, and targets, keys and revocations are learned.
+    /// Where tokens come from, and targets and keys are learned.
     pub broker: RawBroker,
     /// The app behind this sidecar, as in `http://127.0.0.1:8000`.
     pub app: String,

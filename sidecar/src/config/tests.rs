@@ -61,10 +61,17 @@ admin: { listen: '0.0.0.0:15020' }
 #[test]
 fn an_edge_is_protected_or_says_that_it_is_not() {
     let edge = |text: &str| read(&format!("{SMALL}edge: {text}")).map(|config| config.edge.is_some());
-    assert!(edge("{ listen: '127.0.0.1:9443' }").is_err_and(|report| report.contains("edge.tls")));
+    assert!(edge("{ listen: '127.0.0.1:9443' }").is_err_and(|report| report.contains("edge.tls: is missing: give")));
+    let named = edge("{ listen: 'localhost:9443', danger_plain: true }");
+    assert!(named.is_err_and(|report| report.contains("edge.listen") && report.contains("not resolved")));
+    assert!(edge("").is_err_and(|report| report.contains("edge: is empty: give a mapping (the door for users")));
+    assert_eq!(edge("null"), Ok(false));
     assert_eq!(edge("{ listen: '127.0.0.1:9443', danger_plain: true }"), Ok(true));
     let files = "{ listen: '0.0.0.0:9443', tls: { certificate: /nowhere/a, key: /nowhere/b } }";
-    assert!(edge(files).is_err_and(|report| report.contains("/nowhere/a")));
+    let report = edge(files).expect_err("a problem");
+    for name in ["edge.tls.certificate: cannot read `/nowhere/a`: No such", "edge.tls.key: cannot read `/nowhere/b`"] {
+        assert!(report.contains(name), "{report}");
+    }
 }
 
 #[test]
@@ -76,4 +83,12 @@ fn an_app_elsewhere_or_with_more_than_an_address_is_refused() {
     for url in ["https://127.0.0.1:8000", "http://app:8000", "http://127.0.0.1:8000/x", "http://u@127.0.0.1", "x"] {
         assert!(app(url).is_err(), "{url}");
     }
+}
+
+#[test]
+fn two_doors_on_one_address_are_refused() {
+    let report = read(&format!("{SMALL}mesh: {{ listen: '0.0.0.0:15001' }}\n")).expect_err("a problem");
+    assert!(report.contains("agent.listen: `127.0.0.1:15001` is where `mesh.listen` listens"), "{report}");
+    let report = read(&format!("{SMALL}mesh: {{ listen: 'https://0.0.0.0:8443' }}\n")).expect_err("a problem");
+    assert!(report.contains("mesh.listen") && report.contains("write host:port without a scheme"), "{report}");
 }
