@@ -5,6 +5,7 @@ mod connection;
 mod first_read;
 mod idle_body;
 mod listener;
+mod moving_write;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -48,6 +49,10 @@ pub const PENDING_RESETS_MAX: usize = 20;
 pub const PING_AFTER: Duration = Duration::from_secs(20);
 /// … and closed when no answer came within this: a half-open peer must not hold a slot.
 pub const PING_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long a write may make no progress before its connection is closed: a peer that stops reading must not hold a
+/// slot. As long as the sidecar lets a body lie unread, and longer than a lossy line pauses. Progress is what the kernel
+/// takes (with TLS, its buffer of 64 KiB first), and that takes more only once about a third of its buffer is free.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 
 /// Serves mTLS: `make` gets the verified peer of each connection. A connection takes no request beyond the certificate
 /// that opened it, so that nobody outlives an identity that is not renewed. Ends when shutdown is triggered; connections then
@@ -157,3 +162,5 @@ async fn handshake(
 mod peer_end;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unread;

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use dev::{apps::Call, stack::App};
-use harness::{Desk, Received, Sink};
+use harness::{Desk, Received, Sink, tells_token};
 use http::{Method, Response};
 use http_body_util::Full;
 use serde_json::json;
@@ -69,7 +69,7 @@ async fn a_users_token_does_not_reach_the_app_by_a_side_way() {
     let by_proxy = ask("/ask").header("x-forwarded-access-token", &alice).header("x-auth-request-access-token", "t");
     assert_eq!(by_proxy.send().await.expect("answered").status, 200, "a proxy that signs users in may stand before");
     let head = format!("{:?}", sink.received());
-    assert!(!head.contains("eyJ") && !head.contains("access-token"), "{head}");
+    assert!(!tells_token(&head) && !head.contains("access-token"), "{head}");
     desk.close().await;
 }
 

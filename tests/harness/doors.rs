@@ -4,6 +4,8 @@ use dev::apps::{Answer, Call};
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::tells_token;
+
 /// The resource of the target `researcher`.
 pub const RESEARCHER: &str = "https://researcher.agents.svc";
 /// The resource of the target `tickets`.
@@ -45,7 +47,7 @@ pub fn assert_turned_away(case: &str, answer: &Answer, status: u16, refusal: &st
     for member in ["error", "message", "request_id", "help"] {
         assert!(text.contains(&format!("\"{member}\":")), "{case}: {member} in {text}");
     }
-    assert!(!text.contains("eyJ"), "{case}: {text}");
+    assert!(!tells_token(&text), "{case}: {text}");
     assert_eq!(answer.header("retry-after").is_empty(), status != 503, "{case}: Retry-After");
 }
 

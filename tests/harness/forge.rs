@@ -89,3 +89,24 @@ fn part(token: &str, number: usize) -> Value {
     let part = token.split('.').nth(number).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).expect("a part");
     serde_json::from_slice(&part).expect("JSON")
 }
+
+/// Whether `text` tells any part of a token: a run of base64url that begins as a JSON object does. An id that merely
+/// holds these letters somewhere is none.
+#[must_use]
+pub fn tells_token(text: &str) -> bool {
+    let in_alphabet = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    text.split(|character| !in_alphabet(character)).any(|run| run.starts_with("eyJ"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_holds_the_letters_is_no_token() {
+        assert!(!tells_token(r#"{"request_id":"M63eyJje4xX9Ypztw-GFGQ"}"#));
+        for part in ["Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2ln", r#"{"x":"eyJhbGci"}"#, "a=b; t=x.eyJzdWIiOiJ4In0"] {
+            assert!(tells_token(part), "{part}");
+        }
+    }
+}

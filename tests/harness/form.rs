@@ -2,6 +2,8 @@
 
 use dev::apps::Answer;
 
+use crate::tells_token;
+
 const TYPE: &str = "urn:ietf:params:oauth:token-type:";
 
 /// A form that a row of a table changes.
@@ -81,5 +83,5 @@ pub fn assert_refused(case: &str, answer: &Answer, status: u16, error: &str, ref
     assert_eq!(answer.header("cache-control"), "no-store", "{case}");
     assert_eq!(answer.header("retry-after").is_empty(), status != 503, "{case}: Retry-After");
     let text = String::from_utf8_lossy(&answer.body);
-    assert!(!text.contains("eyJ") && body["access_token"].is_null() && body["txn_token"].is_null(), "{case}: {text}");
+    assert!(!tells_token(&text) && body["access_token"].is_null() && body["txn_token"].is_null(), "{case}: {text}");
 }

@@ -20,7 +20,7 @@ pub use ::eventually::eventually;
 pub use desk::{BROKER, Desk, MEMBERS};
 pub use doors::{RESEARCHER, TICKETS, assert_challenged, assert_turned_away, to_researcher, to_tickets, tool};
 pub use folder::Folder;
-pub use forge::{Forger, claims_of, odd_forms};
+pub use forge::{Forger, claims_of, odd_forms, tells_token};
 pub use form::{Form, assert_refused, begin, call, renew};
 pub use inside::Inside;
 pub use line::Line;

@@ -15,9 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     HEADER_SECTION_MAX, HEADER_TIME_MAX, HEADERS_MAX, PENDING_RESETS_MAX, PING_AFTER, PING_ANSWER_MAX, RESETS_MAX,
-    STREAMS_MAX, first_read::FirstRead,
+    STREAMS_MAX, WRITE_STALL_MAX, first_read::FirstRead, moving_write::MovingWrite,
 };
-/// Serves one connection. Once `stop` comes it finishes the requests in flight (GOAWAY for HTTP/2) and ends.
+
+/// Serves one connection, whatever the door. Once `stop` comes it finishes the requests in flight (GOAWAY for HTTP/2)
+/// and ends.
 pub(crate) async fn connection<I, S, B>(io: I, service: S, stop: impl Future<Output = ()>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -26,7 +28,7 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let builder = builder();
-    let io = TokioIo::new(FirstRead::new(io, HEADER_TIME_MAX));
+    let io = TokioIo::new(FirstRead::new(MovingWrite::new(io, WRITE_STALL_MAX), HEADER_TIME_MAX));
     let mut serving = pin!(builder.serve_connection_with_upgrades(io, service));
     let served = tokio::select! {
         served = serving.as_mut() => served,

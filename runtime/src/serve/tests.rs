@@ -192,7 +192,19 @@ async fn the_service_of_an_mtls_door_knows_its_peer_and_failed_handshakes_are_co
 async fn a_door_with_a_certificate_from_files_serves_tls_1_3() {
     let shutdown = Shutdown::new();
     let (listener, address) = listener().await;
-    let folder = std::env::temp_dir().join(format!("runtime-tls-{}", std::process::id()));
+    let (door, connector) = door_and_client("edge");
+    shutdown.spawn("edge", tls(listener, door, shutdown.clone(), |_from| service_fn(greet)));
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let mut client = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+    client.write_all(request_with(0, 0).as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.ends_with(b"hello"));
+}
+
+/// A door with a certificate of its own, written to files of `test`, and what a client needs to trust it.
+pub(super) fn door_and_client(test: &str) -> (DoorTls, tokio_rustls::TlsConnector) {
+    let folder = std::env::temp_dir().join(format!("runtime-tls-{test}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let (certificate, key): (PathBuf, PathBuf) = (folder.join("tls.crt"), folder.join("tls.key"));
     let signed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -200,7 +212,6 @@ async fn a_door_with_a_certificate_from_files_serves_tls_1_3() {
     std::fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
     let door = DoorTls::from_pem_files(&certificate, &key).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
-    shutdown.spawn("edge", tls(listener, door, shutdown.clone(), |_from| service_fn(greet)));
 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(signed.cert.der().clone()).unwrap();
@@ -209,11 +220,5 @@ async fn a_door_with_a_certificate_from_files_serves_tls_1_3() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let tcp = TcpStream::connect(address).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let mut client = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
-    client.write_all(request_with(0, 0).as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    client.read_to_end(&mut answer).await.unwrap();
-    assert!(answer.ends_with(b"hello"));
+    (door, tokio_rustls::TlsConnector::from(Arc::new(config)))
 }

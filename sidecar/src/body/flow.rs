@@ -16,8 +16,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Clean;
 use runtime::shutdown::Shutdown;
 
-/// Longest time that a reader may leave what it was handed unread. What buffers between us and it hold comes on top, so
-/// a slow line is not meant: less than 300 bytes a second is.
+/// Longest time that a reader may leave what it was handed unread. A slow line is not meant: it goes on as long as the
+/// kernel's buffer between us and the reader empties at all within this time.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
 
 /// The time of a body is over: its transaction ended, or its reader stopped.
