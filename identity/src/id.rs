@@ -20,6 +20,21 @@ pub enum IdFault {
 
 /// The workload with this ID.
 ///
+/// ```
+/// # use identity::{SpiffeId, workload_id};
+/// fn parsed(text: &str) -> Option<SpiffeId> { workload_id(text).ok() }
+/// ```
+/// It cannot be put together from halves:
+/// ```compile_fail,E0451
+/// # use identity::{SpiffeId, TrustDomain};
+/// fn moved(id: SpiffeId, trust_domain: TrustDomain) -> SpiffeId { SpiffeId { trust_domain, ..id } }
+/// ```
+/// nor a trust domain from unchecked text:
+/// ```compile_fail,E0451
+/// # use identity::TrustDomain;
+/// fn unchecked(name: String) -> TrustDomain { TrustDomain { name } }
+/// ```
+///
 /// # Errors
 /// The [`IdFault`].
 pub fn workload_id(text: &str) -> Result<SpiffeId, IdFault> {
