@@ -2,13 +2,11 @@
 
 use harness::{Folder, Program};
 
-#[tokio::test]
-async fn every_mistake_is_listed_at_once() {
-    let folder = Folder::new();
-    let config = folder.write(
-        "broker.yaml",
+/// A broker's file with much that is wrong, its trust domain under `key`, and `resource` as that of its target.
+fn broken(key: &str, resource: &str) -> String {
+    format!(
         "issuer: http://broker.agents.svc\n\
-         trust_domian: corp.example\n\
+         {key}: corp.example\n\
          workload_api: unix:///run/agent.sock\n\
          authorities:\n  - keycloak: nonsense\n    client_id: txn-broker\n\
          store: sqlite:///nonexistent/broker.db\n\
@@ -16,8 +14,14 @@ async fn every_mistake_is_listed_at_once() {
          ledger: /nonexistent/ledger\n\
          policies: /nonexistent/policies\n\
          edges: []\n\
-         targets:\n  - name: tickets\n    resource: tickets\n    hosts: [tickets.tool]\n    workload: tickets\n    connect: tickets\n",
-    );
+         targets:\n  - name: tickets\n    resource: {resource}\n    hosts: [tickets.tool]\n    workload: tickets\n    connect: tickets\n",
+    )
+}
+
+#[tokio::test]
+async fn every_mistake_is_listed_at_once() {
+    let folder = Folder::new();
+    let config = folder.write("broker.yaml", &broken("trust_domian", "tickets"));
     let finished = Program::new("countersign-broker").arguments(["check", "--config", &config]).run().await;
     assert_eq!(finished.code, Some(2), "{}{}", finished.stdout, finished.stderr);
     let report = finished.stderr;
@@ -33,19 +37,7 @@ async fn every_mistake_is_listed_at_once() {
 #[tokio::test]
 async fn every_wrong_value_is_listed_at_once() {
     let folder = Folder::new();
-    let config = folder.write(
-        "broker.yaml",
-        "issuer: http://broker.agents.svc\n\
-         trust_domain: corp.example\n\
-         workload_api: unix:///run/agent.sock\n\
-         authorities:\n  - keycloak: nonsense\n    client_id: txn-broker\n\
-         store: sqlite:///nonexistent/broker.db\n\
-         wrapping_key: /nonexistent/wrapping.key\n\
-         ledger: /nonexistent/ledger\n\
-         policies: /nonexistent/policies\n\
-         edges: []\n\
-         targets:\n  - name: tickets\n    resource: https://broker.agents.svc/token\n    hosts: [tickets.tool]\n    workload: tickets\n    connect: tickets\n",
-    );
+    let config = folder.write("broker.yaml", &broken("trust_domain", "https://broker.agents.svc/token"));
     let finished = Program::new("countersign-broker").arguments(["check", "--config", &config]).run().await;
     assert_eq!(finished.code, Some(2), "{}{}", finished.stdout, finished.stderr);
     let report = finished.stderr;

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -33,7 +34,13 @@ impl Program {
     /// The binary `name`, which lies where this test's own folder `deps` lies.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let mut command = Command::new(binaries().join(name));
+        Self::at(binaries().join(name))
+    }
+
+    /// The binary at `path`.
+    #[must_use]
+    pub fn at(path: impl AsRef<std::ffi::OsStr>) -> Self {
+        let mut command = Command::new(path);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         Self(command)
     }
@@ -77,6 +84,15 @@ impl Running {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.0.id().expect("running")
+    }
+
+    /// Sends it `signal`.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("running"), signal).expect("sent");
     }
 
     /// The address `door` from its ready file, once it is there.
