@@ -10,7 +10,7 @@ use runtime::{
     process::Process,
     serve::{self, Listener},
     shutdown::Shutdown,
-    workload::Workload,
+    workload::{JwtSvids, Workload},
 };
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     http,
     parties::Parties,
     record::Recorder,
+    sessions::Sessions,
     store::Store,
     watch,
 };
@@ -56,6 +57,8 @@ impl runtime::process::App for App {
             .await
             .with_context(|| format!("cannot open the store `{}`", config.store.display()))?;
         let keys = store.keys(clock::now()).await.context("cannot read the signing keys")?;
+        let ended = store.ended(clock::now()).await.context("cannot read which sessions ended")?;
+        let sessions = Sessions::new(config.sealer.clone(), ended);
         store_ready.ready();
         let recorder = Recorder::open(&config.ledger, config.sealer, config.policies.digest(), &process)
             .with_context(|| format!("cannot open the record in `{}`", config.ledger.display()))?;
@@ -68,7 +71,9 @@ impl runtime::process::App for App {
             reserved: config.reserved,
             policies: config.policies,
             store,
+            sessions,
             recorder,
+            svids: JwtSvids::new(&config.workload_api, workload.clone()),
             workload: workload.clone(),
             life: config.life,
         });
@@ -85,7 +90,7 @@ impl runtime::process::App for App {
             ("public", public.address().to_string()),
             ("admin", admin),
         ]);
-        let everybody = http::public(&parties);
+        let everybody = http::everybody(&parties, telemetry);
         let watch = watch::router(Arc::clone(&parties), shutdown.clone());
         let inside = http::inside(parties, watch);
         let acceptor = Acceptor::new(workload);
@@ -121,7 +126,9 @@ async fn purge(parties: Arc<Parties>, shutdown: Shutdown) {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(PURGE_EVERY) => {}
         }
-        match parties.store.purge(clock::now()).await {
+        let now = clock::now();
+        parties.sessions.forget(now);
+        match parties.store.purge(now).await {
             Ok(transactions) => tracing::debug!(transactions, "deleted what has ended"),
             Err(fault) => {
                 let error: &(dyn Error + 'static) = &fault;

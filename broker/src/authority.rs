@@ -8,9 +8,10 @@ mod key_cache;
 use std::error::Error;
 
 use identity::{
-    KeeperRule, RawToken, Refusal, Rule, Scopes, Subject, SubjectToken, TokenFault, UnixTime, UserRule, verify,
+    KeeperRule, LogoutRule, LogoutToken, RawToken, Refusal, Rule, Scopes, Subject, SubjectToken, TokenFault, UnixTime,
+    UserRule, verify,
 };
-use runtime::workload::Workload;
+use runtime::workload::JwtSvids;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -24,6 +25,9 @@ use crate::{
 /// Requests that may wait for one provider: half of all that the broker does at once, so that a provider which stands
 /// still stops those alone who need it, and calls within running transactions go on (`security.md` §5).
 const ASKING_MAX: usize = 256;
+/// Logout tokens that may wait until an unknown key was looked for. Anybody can send one, so they have places of their
+/// own: strangers who fill them keep no user out.
+const STRANGERS_MAX: usize = 16;
 
 /// All authorities.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub(crate) struct Authority {
     documents: Documents,
     keys: KeyCache,
     asking: Semaphore,
+    strangers: Semaphore,
 }
 
 /// What the provider gave for a user's token: a token for the broker itself, verified. It is shown to nobody but the
@@ -91,7 +96,8 @@ impl Authorities {
 impl Authority {
     fn new(config: AuthorityConfig) -> anyhow::Result<Self> {
         let (documents, keys) = (Documents::new(&config)?, KeyCache::default());
-        Ok(Self { documents, config, keys, asking: Semaphore::new(ASKING_MAX) })
+        let (asking, strangers) = (Semaphore::new(ASKING_MAX), Semaphore::new(STRANGERS_MAX));
+        Ok(Self { documents, config, keys, asking, strangers })
     }
 
     /// Its issuer URL.
@@ -114,19 +120,44 @@ impl Authority {
         self.prove(raw, &rule, now).await
     }
 
-    /// An unknown key is looked for once, not more often than the cache allows (N43).
+    /// Verifies a logout token that was issued for one of `clients`.
+    ///
+    /// # Errors
+    /// `logout_token.*`; `fault.*` as for [`Authority::verify`].
+    pub(crate) async fn verify_logout(
+        &self,
+        raw: &RawToken,
+        clients: &[&str],
+        now: UnixTime,
+    ) -> Result<LogoutToken, Refusal> {
+        let rule = LogoutRule { issuer: &self.config.issuer, clients };
+        self.prove_within(&self.strangers, raw, &rule, now).await?.map_err(Refusal::LogoutToken)
+    }
+
     async fn prove<R: Rule>(&self, raw: &RawToken, rule: &R, now: UnixTime) -> Result<R::Proof, Refusal> {
+        self.prove_within(&self.asking, raw, rule, now).await?.map_err(Refusal::Subject)
+    }
+
+    /// An unknown key is looked for once, not more often than the cache allows (N43), and by no more at once than have
+    /// `places`. The outer error is a fault.
+    async fn prove_within<R: Rule>(
+        &self,
+        places: &Semaphore,
+        raw: &RawToken,
+        rule: &R,
+        now: UnixTime,
+    ) -> Result<Result<R::Proof, TokenFault>, Refusal> {
         match verify(raw, &self.keys.current(), rule, now) {
             Err(TokenFault::KeyUnknown) => {}
-            verified => return verified.map_err(Refusal::Subject),
+            verified => return Ok(verified),
         }
-        let asking = self.asking.try_acquire().map_err(|_full| Refusal::FaultOverloaded)?;
+        let place = places.try_acquire().map_err(|_full| Refusal::FaultOverloaded)?;
         self.keys.refresh(&self.documents).await;
-        drop(asking);
+        drop(place);
         if !self.keys.any() {
             return Err(Refusal::FaultProvider);
         }
-        verify(raw, &self.keys.current(), rule, now).map_err(Refusal::Subject)
+        Ok(verify(raw, &self.keys.current(), rule, now))
     }
 
     /// The subject under which the trust domain knows this user: `sub`, behind the authority's name where there are
@@ -134,11 +165,11 @@ impl Authority {
     ///
     /// # Errors
     /// `subject.claim` where the two together are too long.
-    pub(crate) fn subject(&self, token: &SubjectToken) -> Result<Subject, Refusal> {
+    pub(crate) fn qualified(&self, subject: &Subject) -> Result<Subject, Refusal> {
         match &self.config.name {
-            None => Ok(token.subject().clone()),
+            None => Ok(subject.clone()),
             Some(name) => {
-                let qualified = format!("{name}:{}", token.subject());
+                let qualified = format!("{name}:{subject}");
                 qualified.parse().map_err(|_too_long| Refusal::Subject(TokenFault::Claim("sub")))
             }
         }
@@ -160,12 +191,12 @@ impl Authority {
     /// `fault.identity` when it cannot be asked, `fault.overloaded` when too many wait for it.
     pub(crate) async fn exchange(
         &self,
-        workload: &Workload,
+        svids: &JwtSvids,
         token: &RawToken,
         claim: Claim<'_>,
         now: UnixTime,
     ) -> Result<Keeper, Refusal> {
-        let svid = workload.jwt_svid(&self.config.issuer, now).await.map_err(|fault| {
+        let svid = svids.fetch(&self.config.issuer, now).await.map_err(|fault| {
             tracing::warn!(%fault, "no JWT-SVID to authenticate at the provider with");
             Refusal::FaultIdentity
         })?;

@@ -68,7 +68,7 @@ impl Config {
         let edges = Edges::read(&raw.edges, trust_domain.as_ref(), problems);
         let reserved = reserved(&raw.issuer, &authorities);
         check_target_domains(&raw, trust_domain.as_ref(), problems);
-        dead::warn(&raw, problems);
+        dead::warn(&raw, policies.as_ref(), problems);
         let specs = raw.targets.into_iter().map(raw::RawTarget::into_spec).collect();
         let registry = Registry::new(specs, &reserved).map_err(|found| {
             for problem in found {
@@ -154,7 +154,7 @@ fn reserved(issuer: &str, authorities: &[AuthorityConfig]) -> Reserved {
 fn check_target_domains(raw: &RawConfig, trust_domain: Option<&TrustDomain>, problems: &mut Problems) {
     for (index, target) in raw.targets.iter().enumerate() {
         // A malformed ID is the registry's to tell.
-        if let (Ok(id), Some(domain)) = (workload_id(&target.workload), trust_domain)
+        if let (Ok(id), Some(domain)) = (workload_id(target.workload.as_deref().unwrap_or_default()), trust_domain)
             && id.trust_domain() != domain
         {
             let message = format!("`{id}` is outside of the trust domain `{domain}`");

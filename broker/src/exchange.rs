@@ -13,6 +13,7 @@ use crate::{
     grant::{self, Begin, Call, Case, Grant, Issued, Renew, mint},
     parties::Parties,
     request::{Request, Wish},
+    sessions::SignIn,
 };
 
 /// Gives `requester` what it wishes, or refuses. Dropped half-way, `record` says `aborted` and nothing was issued.
@@ -30,14 +31,14 @@ pub(crate) async fn exchange(
     if let Some(token) = &request.actor_token {
         actor::confirm(parties, requester, token, now).await?;
     }
-    let grant = match &request.wish {
+    let (grant, sign_in) = match &request.wish {
         Wish::Begin { user: token, scopes } => {
             let user = subject::user(parties, requester, token, scopes, now).await?;
             record.note(|entry| {
                 entry.subject = Some(user.subject.clone());
                 entry.shown = Some(user.token.scopes().clone());
             });
-            let keeper = user.authority.exchange(&parties.workload, token, user.claim(scopes), now).await?;
+            let keeper = user.authority.exchange(&parties.svids, token, user.claim(scopes), now).await?;
             let begin = Begin {
                 person: user.person(&keeper),
                 actor: Actor::entering(requester),
@@ -48,8 +49,10 @@ pub(crate) async fn exchange(
                 scopes,
             };
             let grant = grant::decide(&parties.policies, Case::Begin(begin), &parties.life, now)?;
+            let sign_in = parties.sessions.sign_in(keeper.proof());
+            parties.sessions.check(&sign_in)?; // it may have ended while the provider was asked
             parties.store.begin(&grant, requester, &keeper, now).await?;
-            grant
+            (grant, sign_in)
         }
         Wish::Call { transaction, target, scopes } => {
             let held = subject::transaction(parties, transaction, now)?;
@@ -82,6 +85,9 @@ pub(crate) async fn exchange(
     };
     record.note(|entry| grant.describe(entry));
     parties.recorder.granted(record.entry()).await?;
+    // The last look, after the last wait: a logout ends the session in memory before it is answered, so nothing is signed
+    // for it any more, and what was signed just before is refused at its next use.
+    parties.sessions.check(&sign_in)?;
     mint(grant, &parties.issuer, now)
 }
 
@@ -92,12 +98,13 @@ async fn decide_alive(
     standing: Standing,
     decide: impl Fn(&Standing) -> Result<Grant, Refusal>,
     now: UnixTime,
-) -> Result<Grant, Refusal> {
+) -> Result<(Grant, SignIn), Refusal> {
     let grant = decide(&standing)?;
     if !grant.needs_living_session() || standing.session_lives() {
-        return Ok(grant);
+        return Ok((grant, standing.sign_in().clone()));
     }
-    decide(&standing.confirmed(parties, now).await?)
+    let standing = standing.confirmed(parties, now).await?;
+    Ok((decide(&standing)?, standing.sign_in().clone()))
 }
 
 /// What a refusal's record can say before anything is verified.

@@ -307,7 +307,7 @@ fn permit(policies: &Policies, question: &Question<'_>, candidates: &Scopes) -> 
     Err(if less.anything { Refusal::ScopeNotPermitted } else { otherwise })
 }
 
-fn not_evaluated(cause: &str) -> Refusal {
+pub(crate) fn not_evaluated(cause: &str) -> Refusal {
     tracing::error!(cause, "a policy could not be evaluated, so the request is refused");
     Refusal::PolicyError
 }

@@ -1,9 +1,13 @@
-//! The broker over HTTP: `/token` and the watch stream for workloads that proved who they are, keys and metadata for
-//! everybody. It turns bytes into a request and an outcome into bytes; what is allowed is decided elsewhere.
+//! The broker over HTTP: what workloads that proved who they are may ask, and keys, metadata and the receiver of logouts
+//! for everybody. It turns bytes into a request and an outcome into bytes; what is allowed is decided elsewhere.
 
 mod answer;
 mod form;
+mod inside;
+mod logout;
+mod own_use;
 mod published;
+mod read;
 mod token;
 
 use std::{convert::Infallible, sync::Arc};
@@ -12,33 +16,48 @@ use axum::{Router, body::Body, routing};
 use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
 use hyper_util::service::TowerToHyperService;
-use runtime::mtls::Peer;
+use runtime::{mtls::Peer, telemetry::Telemetry};
 use tower::{ServiceExt as _, service_fn};
 
 pub(crate) use self::form::Form;
-use self::{published::Published, token::TokenDoor};
+use self::{
+    inside::InsideDoor,
+    logout::{LogoutDoor, Turns},
+    published::Published,
+};
 use crate::{
-    names::{JWKS_PATH, METADATA_PATH, TOKEN_PATH},
+    names::{JWKS_PATH, LOGOUT_PATH, METADATA_PATH, TOKEN_PATH, USE_PATH},
     parties::Parties,
 };
 
-/// What everybody may read.
-pub(crate) fn public(parties: &Parties) -> Router {
-    Published::new(&parties.issuer).router()
+/// What everybody may read, and where an authority says who signed out. Served with [`anonymous`].
+pub(crate) fn everybody(parties: &Arc<Parties>, telemetry: &Telemetry) -> Router {
+    let door = LogoutDoor::new(Arc::clone(parties), telemetry);
+    let logout = Router::new().route(LOGOUT_PATH, routing::any(logout::receive)).with_state(door);
+    published(parties).merge(logout)
 }
 
-/// What a workload may ask: `/token`, the watch stream, and what everybody may read.
+/// What a workload may ask: `/token`, `/use`, the watch stream, and what everybody may read.
 pub(crate) fn inside(parties: Arc<Parties>, watch: Router) -> Router {
-    let public = public(&parties);
-    let token = Router::new().route(TOKEN_PATH, routing::any(token::exchange)).with_state(TokenDoor::new(parties));
-    public.merge(token).merge(watch)
+    let published = published(&parties);
+    let asked = Router::new().route(TOKEN_PATH, routing::any(token::exchange));
+    let asked = asked.route(USE_PATH, routing::any(own_use::ask)).with_state(InsideDoor::new(parties));
+    published.merge(asked).merge(watch)
+}
+
+fn published(parties: &Parties) -> Router {
+    Published::new(&parties.issuer).router()
 }
 
 /// A connection's service where nobody has proved who he is.
 pub(crate) fn anonymous(
     router: Router,
 ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Send {
-    TowerToHyperService::new(router.map_request(|request: Request<Incoming>| request.map(Body::new)))
+    let turns = Turns::default();
+    TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(turns.clone());
+        request.map(Body::new)
+    }))
 }
 
 /// One connection's service: every request on it carries the connection's peer, whatever it says itself.

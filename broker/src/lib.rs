@@ -14,12 +14,15 @@ mod exchange;
 pub mod grant;
 mod http;
 pub mod keys;
+mod logout;
 mod names;
+mod own_use;
 mod parties;
 mod quota;
 mod record;
 mod request;
 mod seal;
+mod sessions;
 mod store;
 mod watch;
 

@@ -21,5 +21,9 @@ pub(crate) const SPIFFE_X509: &str = "spiffe_x509";
 /// Paths of our endpoints, below the issuer.
 pub(crate) const TOKEN_PATH: &str = "/token";
 pub(crate) const JWKS_PATH: &str = "/jwks";
+/// Where a workload asks whether it may call a target in its own name (`protocol.md` §6).
+pub(crate) const USE_PATH: &str = "/use";
+/// Where an authority says that a session ended: the back-channel logout URL of the login clients, below the issuer.
+pub(crate) const LOGOUT_PATH: &str = "/backchannel-logout";
 /// RFC 8414 §3.
 pub(crate) const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";

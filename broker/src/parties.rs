@@ -3,13 +3,14 @@
 
 use identity::{Registry, Reserved};
 use policies::Policies;
-use runtime::workload::Workload;
+use runtime::workload::{JwtSvids, Workload};
 
 use crate::{
     authority::Authorities,
     config::{Edges, Life},
     grant::Issuer,
     record::Recorder,
+    sessions::Sessions,
     store::Store,
 };
 
@@ -30,10 +31,14 @@ pub(crate) struct Parties {
     pub(crate) policies: Policies,
     /// What was begun.
     pub(crate) store: Store,
+    /// What ended at its authority.
+    pub(crate) sessions: Sessions,
     /// What was given.
     pub(crate) recorder: Recorder,
     /// Who we are.
     pub(crate) workload: Workload,
+    /// How we prove it to authorities.
+    pub(crate) svids: JwtSvids,
     /// How long at most.
     pub(crate) life: Life,
 }

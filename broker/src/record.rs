@@ -4,6 +4,7 @@
 
 mod file;
 mod line;
+mod logout;
 mod merge;
 mod writer;
 
@@ -80,7 +81,7 @@ impl Recorder {
         telemetry.register("decisions", "Decisions of the broker", measures.decisions.clone());
         telemetry.register(
             "record_lost",
-            "Refusals that were not recorded because the queue was full",
+            "Refusals and logouts that were not recorded because the queue was full",
             measures.lost.clone(),
         );
         let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
@@ -138,7 +139,7 @@ impl Recorder {
         let job = match &entry.outcome {
             Outcome::Granted => return,
             // Recorded as given, and then not issued.
-            Outcome::Refused(_) | Outcome::Aborted if !entry.tokens.is_empty() => {
+            Outcome::Refused(_) | Outcome::Aborted if was_decided(entry) => {
                 Job::Soon { line: self.liner.line(entry, Event::Void) }
             }
             Outcome::Refused(code) => {
@@ -154,12 +155,18 @@ impl Recorder {
     }
 }
 
+/// Whether a rule allowed it, so that its line may be written already.
+fn was_decided(entry: &Entry) -> bool {
+    !entry.rules.is_empty()
+}
+
 /// The word for a kind in metrics, log and record.
 fn kind(kind: Option<Kind>) -> &'static str {
     match kind {
         Some(Kind::Begin) => "begin",
         Some(Kind::Exchange) => "exchange",
         Some(Kind::Renew) => "renew",
+        Some(Kind::Use) => "use",
         None => "unread",
     }
 }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use identity::{RawToken, Refusal, Registry, Scopes, SpiffeId, Target, TokenFault, TrustDomain, parse_strict};
+use identity::{
+    AnyTarget, RawToken, Refusal, Registry, Scopes, Shelf, SpiffeId, Target, TokenFault, TrustDomain, parse_strict,
+};
 
 use crate::{
     http::Form,
@@ -42,9 +44,7 @@ impl Request {
     /// # Errors
     /// The refusal of the first parameter that is wrong.
     pub(crate) fn read(form: &Form, requester: &SpiffeId, known: Known<'_>) -> Result<Self, Refusal> {
-        if form.value("client_id").is_some_and(|id| id != requester.to_string()) {
-            return Err(Refusal::ClientMismatch);
-        }
+        check_client(form, requester)?;
         match form.value("grant_type") {
             Some(TOKEN_EXCHANGE) => {}
             Some(_other) => return Err(Refusal::RequestGrantType),
@@ -67,13 +67,19 @@ impl Request {
                 Wish::Renew { transaction: token()?, scopes: scopes(form)? }
             }
             (TXN_TOKEN, None | Some(ACCESS_TOKEN)) => {
-                let target = target(form, known.registry)?;
+                let target = target(form, known.registry.mesh(), known.registry.workload())?;
                 Wish::Call { transaction: token()?, target, scopes: scopes(form)?.unwrap_or(Scopes::none()) }
             }
             (_subject, _requested) => return Err(Refusal::RequestTokenType),
         };
         Ok(Self { wish, actor_token })
     }
+}
+
+/// Who asks is who the certificate names; a `client_id` beside it must agree (N20).
+pub(crate) fn check_client(form: &Form, requester: &SpiffeId) -> Result<(), Refusal> {
+    let other = form.value("client_id").is_some_and(|id| id != requester.to_string());
+    if other { Err(Refusal::ClientMismatch) } else { Ok(()) }
 }
 
 /// draft-ietf-oauth-transaction-tokens-10 §11.1: JSON objects. What they say is not used: `act`, `sub` and `txn` come
@@ -113,14 +119,29 @@ fn check_domain(form: &Form, trust_domain: &TrustDomain) -> Result<(), Refusal> 
     }
 }
 
-/// The one target that is named by resource, by name, or by both (N30–N32).
-fn target(form: &Form, registry: &Registry) -> Result<Arc<Target>, Refusal> {
-    let resources = form.values("resource").map(|resource| registry.by_resource(resource));
-    let by_audience = |audience| registry.by_name(audience).or_else(|| registry.by_resource(audience));
-    let audiences = form.values("audience").map(by_audience);
-    let mut found: Option<&Arc<Target>> = None;
-    for target in resources.chain(audiences) {
-        let target = target.ok_or(Refusal::TargetUnknown)?;
+/// The one target on the shelf `wanted` that is named by resource, by name, or by both (N30–N32).
+///
+/// # Errors
+/// [`Refusal::TargetMissing`], [`Refusal::TargetSeveral`], [`Refusal::TargetKind`] for one of the `others`,
+/// [`Refusal::TargetUnknown`].
+pub(crate) fn target<T: AnyTarget, O: AnyTarget>(
+    form: &Form,
+    wanted: Shelf<'_, T>,
+    others: Shelf<'_, O>,
+) -> Result<Arc<T>, Refusal> {
+    let by_resource = |resource| (wanted.by_resource(resource), others.by_resource(resource).is_some());
+    let by_name = |name| (wanted.by_name(name), others.by_name(name).is_some());
+    let by_audience = |audience| match by_name(audience) {
+        (None, false) => by_resource(audience),
+        named => named,
+    };
+    let mut found: Option<&Arc<T>> = None;
+    for named in form.values("resource").map(by_resource).chain(form.values("audience").map(by_audience)) {
+        let target = match named {
+            (Some(target), _) => target,
+            (None, true) => return Err(Refusal::TargetKind),
+            (None, false) => return Err(Refusal::TargetUnknown),
+        };
         if found.is_some_and(|known| !Arc::ptr_eq(known, target)) {
             return Err(Refusal::TargetSeveral);
         }

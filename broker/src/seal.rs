@@ -1,5 +1,5 @@
-//! The wrapping key: what the store keeps of keys and keepers is encrypted with it, and subjects in the record are
-//! hashed with it. Two keys are derived, one for each use; the wrapping key itself is never used and never printed.
+//! The wrapping key: what the store keeps of keys and keepers is encrypted with it; what the store must find, and subjects
+//! in the record, are hashed with it. Three keys are derived, one for each use; the wrapping key itself is never used and never printed.
 
 use std::{fmt, sync::Arc};
 
@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 
 /// Length of the wrapping key in bytes, and of each key derived from it.
 pub(crate) const WRAPPING_KEY_LENGTH: usize = 32;
+/// Length of a keyed hash in bytes (SHA-256).
+pub(crate) const HASH_LENGTH: usize = 32;
 
 /// Encrypts what lies in the store, and hashes what may not be named in the record. Clones are the same keys.
 #[derive(Clone)]
@@ -20,6 +22,7 @@ pub(crate) struct Sealer(Arc<Derived>);
 
 struct Derived {
     store: RandomizedNonceKey,
+    index: hmac::Key,
     record: hmac::Key,
 }
 
@@ -32,9 +35,11 @@ impl Sealer {
     /// Derives the keys (HKDF-SHA256, RFC 5869).
     pub(crate) fn new(wrapping_key: &[u8; WRAPPING_KEY_LENGTH]) -> Result<Self, SealFault> {
         let store = derive(wrapping_key, b"countersign store v1")?;
+        let index = derive(wrapping_key, b"countersign store index v1")?;
         let record = derive(wrapping_key, b"countersign record subject v1")?;
         let store = RandomizedNonceKey::new(&AES_256_GCM, store.as_slice()).map_err(|_unspecified| SealFault)?;
-        Ok(Self(Arc::new(Derived { store, record: hmac::Key::new(hmac::HMAC_SHA256, record.as_slice()) })))
+        let hashing = |key: Zeroizing<[u8; WRAPPING_KEY_LENGTH]>| hmac::Key::new(hmac::HMAC_SHA256, key.as_slice());
+        Ok(Self(Arc::new(Derived { store, index: hashing(index), record: hashing(record) })))
     }
 
     /// Encrypts `plain` for the row named `place` (table and key of the row): AES-256-GCM, random nonce in front.
@@ -54,6 +59,15 @@ impl Sealer {
             self.0.store.open_in_place(nonce, Aad::from(place), &mut body).map_err(|_unspecified| SealFault)?.len();
         body.truncate(length);
         Ok(body)
+    }
+
+    /// A keyed hash of `parts`, by which the store finds what nobody may read in it. Other parts, however they are cut,
+    /// give another hash.
+    pub(crate) fn index(&self, parts: &[&str]) -> [u8; HASH_LENGTH] {
+        let mut hash = [0; HASH_LENGTH];
+        let tag = hmac::sign(&self.0.index, serde_json::json!(parts).to_string().as_bytes());
+        hash.iter_mut().zip(tag.as_ref()).for_each(|(byte, signed)| *byte = *signed);
+        hash
     }
 
     /// A keyed hash of a person's identifier (HMAC-SHA256, base64url): equal for equal subjects, and nothing to whoever
@@ -123,5 +137,10 @@ mod tests {
         assert_ne!(sealer(1).seal("a", b"x"), sealer(1).seal("a", b"x"));
         assert_eq!(sealer(1).blind("alice"), sealer(1).blind("alice"));
         assert_ne!(sealer(1).blind("alice"), sealer(2).blind("alice"));
+        assert_eq!(sealer(1).index(&["a", "b"]), sealer(1).index(&["a", "b"]));
+        for other in [&["ab"][..], &["a", "c"], &["a\",\"b"], &["b", "a"]] {
+            assert_ne!(sealer(1).index(&["a", "b"]), sealer(1).index(other), "{other:?}");
+        }
+        assert_ne!(sealer(1).index(&["a", "b"]), sealer(2).index(&["a", "b"]));
     }
 }

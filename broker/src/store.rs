@@ -1,6 +1,8 @@
-//! What must survive a restart: transactions that were begun, keepers and signing keys. One SQLite file, mode 0600.
+//! What must survive a restart: transactions that were begun, keepers, sessions that ended and signing keys. One SQLite
+//! file, mode 0600.
 //! Keepers, private keys and who a user is lie in it encrypted; no token of our own is ever stored.
 
+mod ended;
 mod keepers;
 mod signing_keys;
 mod transactions;
@@ -15,7 +17,7 @@ use std::{
 
 use identity::{Refusal, UnixTime};
 use sqlx::{
-    SqlStr, SqlitePool,
+    Connection as _, SqlStr, SqliteConnection, SqlitePool,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -71,13 +73,15 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(WAIT_MAX);
         let pool = |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(WAIT_MAX);
-        let writer = pool(1).connect_with(options.clone()).await?;
+        let writer =
+            pool(1).after_release(|connection, _meta| Box::pin(keep(connection))).connect_with(options.clone());
+        let writer = writer.await?;
         migrator().run(&writer).await?;
         let readers = pool(READERS_MAX).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, readers, sealer })
     }
 
-    /// Deletes what has ended: transactions and keepers. Returns how many transactions.
+    /// Deletes what has ended, transactions and keepers, and what need not be remembered. Returns how many transactions.
     ///
     /// # Errors
     /// [`StoreFault::Database`].
@@ -86,6 +90,7 @@ impl Store {
         let gone =
             sqlx::query("DELETE FROM transactions WHERE long_not_after <= ?").bind(now).execute(&self.writer).await?;
         sqlx::query("DELETE FROM keepers WHERE not_after <= ?").bind(now).execute(&self.writer).await?;
+        sqlx::query("DELETE FROM ended WHERE until <= ?").bind(now).execute(&self.writer).await?;
         Ok(gone.rows_affected())
     }
 }
@@ -99,6 +104,15 @@ impl From<StoreFault> for Refusal {
     }
 }
 
+/// Whether the next writer may have the last one's connection. SQLite takes a transaction back by itself when the disk is
+/// full; the library then believes in one that is not there, and sends no `COMMIT` for what comes after it, though it says
+/// so. Such a connection is closed.
+async fn keep(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // What was queued, such as the roll-back of a transaction that was dropped, is done before this is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
 fn create(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
@@ -109,8 +123,13 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 fn migrator() -> Migrator {
-    let first = SqlStr::from_static(include_str!("store/0001_first.sql"));
-    Migrator::with_migrations(vec![Migration::new(1, "first".into(), MigrationType::Simple, first, false)])
+    let step = |version: i64, name: &'static str, text: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(text), false)
+    };
+    Migrator::with_migrations(vec![
+        step(1, "first", include_str!("store/0001_first.sql")),
+        step(2, "sessions", include_str!("store/0002_sessions.sql")),
+    ])
 }
 
 /// SQLite's integers are signed.

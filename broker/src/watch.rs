@@ -4,7 +4,7 @@
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use api::{
-    Edge, Mcp, Route, Snapshot, Target as Listed, WatchRequest,
+    Edge, Mcp, Route, Snapshot, Target as Listed, WatchRequest, WorkloadTarget as Service,
     watch_service_server::{WatchService, WatchServiceServer},
 };
 use aws_lc_rs::digest;
@@ -15,7 +15,7 @@ use axum::{
     response::Response as HttpResponse,
 };
 use futures_util::{Stream, StreamExt as _, stream};
-use identity::{SpiffeId, Target};
+use identity::{RouteSpec, SpiffeId, Target, WorkloadTarget};
 use runtime::{clock, mtls::Peer, shutdown::Shutdown};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tonic::{Request, Response, Status, service::Routes};
@@ -102,6 +102,7 @@ impl Watch {
         let Parties { issuer, registry, edges, reserved, policies, authorities, .. } = &*self.parties;
         let serves = registry.iter().filter(|target| target.workload() == workload);
         let reaches = registry.iter().filter(|target| policies.reaches(workload, target.name()));
+        let uses = registry.workload().iter().filter(|target| policies.uses(workload, target.name()));
         Snapshot {
             generation: self.generation,
             issuer: issuer.url.clone(),
@@ -109,6 +110,7 @@ impl Watch {
             jwks: issuer.keys.jwks().as_bytes().to_vec(),
             serves: serves.map(|target| listed(target)).collect(),
             reaches: reaches.map(|target| listed(target)).collect(),
+            uses: uses.map(|target| service(target)).collect(),
             edge: edges.of(workload).map(|edge| Edge {
                 login_clients: edge.login_clients.clone(),
                 scopes: edge.scopes.to_string(),
@@ -134,20 +136,32 @@ fn listed(target: &Target) -> Listed {
             resources: mcp.resources.into_iter().collect(),
             prompts: mcp.prompts.into_iter().collect(),
         }),
-        routes: spec
-            .routes
-            .into_iter()
-            .map(|route| Route { methods: route.methods, path: route.path, scope: route.scope })
-            .collect(),
+        routes: spec.routes.into_iter().map(route).collect(),
     }
+}
+
+fn service(target: &WorkloadTarget) -> Service {
+    let spec = target.spec().clone();
+    Service {
+        name: spec.name,
+        resource: spec.resource,
+        hosts: spec.hosts,
+        connect: spec.connect,
+        routes: spec.routes.into_iter().map(route).collect(),
+    }
+}
+
+fn route(route: RouteSpec) -> Route {
+    Route { methods: route.methods, path: route.path, scope: route.scope }
 }
 
 /// Changes whenever policies, targets or edges do, so that no sidecar uses a token of other times.
 fn generation(parties: &Parties) -> u64 {
     let mut all = digest::Context::new(&digest::SHA256);
     all.update(parties.policies.digest().as_bytes());
-    for target in parties.registry.iter() {
-        all.update(format!("{:?}", target.spec()).as_bytes());
+    let mesh = parties.registry.iter().map(|target| target.spec());
+    for spec in mesh.chain(parties.registry.workload().iter().map(|target| target.spec())) {
+        all.update(format!("{spec:?}").as_bytes());
     }
     all.update(format!("{:?}", parties.edges).as_bytes());
     let digest = all.finish();

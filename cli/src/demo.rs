@@ -8,21 +8,22 @@ mod keep;
 mod record;
 mod refusals;
 mod screen;
+mod sign_out;
 mod story;
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{path::Path, pin::pin, process::ExitCode, time::Duration};
 
 use dev::{
     apps::Role,
-    stack::{Leave, Member, Stack, StackFault, StackOptions},
+    stack::{Leave, Member, Peers, Stack, StackFault, StackOptions},
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use self::{
-    event::{Event, Summary},
+    event::{Event, PeerVersions, Summary},
     json::Lines,
     screen::Screen,
 };
@@ -37,6 +38,8 @@ const EVIL: &str = "evil";
 /// Apps that stand behind a sidecar and must never see a token.
 const APPS: [&str; 3] = ["planner", "researcher", "tickets"];
 
+/// How often it is shown that the start goes on.
+const PROGRESS_EVERY: Duration = Duration::from_secs(3);
 /// What is left of the process at the end is background work; it is not waited for longer.
 const RUNTIME_END_MAX: Duration = Duration::from_millis(500);
 
@@ -49,6 +52,11 @@ pub(crate) struct Options {
     /// Print one JSON object a line; the last one is the summary
     #[arg(long)]
     json: bool,
+    /// Run it on a real Keycloak and a real SPIRE, and sign alice out in the middle of a transaction
+    ///
+    /// They must be on this machine: `cargo xtask demo --real` fetches them first.
+    #[arg(long)]
+    real: bool,
 }
 
 /// Where events go.
@@ -85,12 +93,9 @@ async fn run(options: Options) -> bool {
     } else {
         Output::Screen(Screen::new(std::io::stdout(), Look::of_stdout()))
     };
-    let mut run = Run { output, began: Instant::now(), summary: Summary::default(), unexpected: Vec::new() };
-    run.show(&Event::Starting);
-    let started = tokio::select! {
-        started = Stack::start(stack_options()) => started,
-        () = interrupted() => return run.end_early(),
-    };
+    let mut run = Run { output, began: Instant::now(), summary: summary(options.real), unexpected: Vec::new() };
+    run.show(&Event::Starting { real: options.real });
+    let Some(started) = start(&mut run, options.real).await else { return run.end_early() };
     let stack = match started {
         Ok(stack) => stack,
         Err(fault) => return run.end_with_fault(&fault),
@@ -113,9 +118,30 @@ async fn run(options: Options) -> bool {
     }
 }
 
+fn summary(real: bool) -> Summary {
+    let versions = PeerVersions { keycloak: peers::pins::KEYCLOAK, spire: peers::pins::SPIRE };
+    Summary { peers: real.then_some(versions), ..Summary::default() }
+}
+
+/// Starts the stack and shows that it goes on; `None` when told to stop.
+async fn start(run: &mut Run, real: bool) -> Option<Result<Stack, StackFault>> {
+    let mut starting = pin!(Stack::start(stack_options(real)));
+    let mut interrupted = pin!(interrupted());
+    loop {
+        tokio::select! {
+            started = &mut starting => return Some(started),
+            () = &mut interrupted => return None,
+            () = sleep(PROGRESS_EVERY) => {
+                run.show(&Event::StillStarting { seconds: run.began.elapsed().as_secs_f64() });
+            }
+        }
+    }
+}
+
 /// The story's stack, and three who are outside of it.
-fn stack_options() -> StackOptions {
+fn stack_options(real: bool) -> StackOptions {
     let mut options = StackOptions::story();
+    options.peers = if real { Peers::Real } else { Peers::Embedded };
     let (researcher, planner) = (options.agent_id("researcher"), options.agent_id("planner"));
     options.members.extend([
         Member::alone(BARE, Role::Tickets),
@@ -126,7 +152,7 @@ fn stack_options() -> StackOptions {
 }
 
 /// Ends on Ctrl-C, SIGTERM, or when the terminal closes. May be dropped at any time.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     let Ok([mut interrupt, mut terminate, mut hangup]) = signals(kinds) else {
         return std::future::pending().await;
@@ -143,7 +169,7 @@ fn signals([one, two, three]: [SignalKind; 3]) -> std::io::Result<[Signal; 3]> {
 }
 
 /// How this program was called, as one would type it here again.
-fn called_as() -> String {
+pub(crate) fn called_as() -> String {
     let called = std::env::args().next().unwrap_or_else(|| "countersign".to_owned());
     let here = std::env::current_dir().unwrap_or_default();
     let within = Path::new(&called).strip_prefix(here).ok().map(|path| path.display().to_string());
@@ -155,6 +181,7 @@ impl Run {
         let alice = story::tell(self, stack).await?;
         self.count_tokens(stack, &alice).await?;
         refusals::try_all(self, stack, &alice).await?;
+        sign_out::play(self, stack).await?;
         self.summary.tokens_seen_by_apps = tokens_seen(stack).await?;
         self.expect(self.summary.tokens_seen_by_apps == 0, "a token reached an app's process");
         Ok(())

@@ -1,12 +1,17 @@
 //! `countersign dev …`: the development servers as processes of their own. A supervisor starts them, not a person.
 
-use std::{net::SocketAddr, os::fd::AsFd as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeMap, ffi::OsString, net::SocketAddr, os::fd::AsFd as _, path::PathBuf, process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use dev::{
     identity::{self as identity_server, Lives},
     provider::{self, Realm, SvidKeys},
+    stack::PeersAlone,
+    tether,
 };
 use identity::TrustDomain;
 use runtime::{
@@ -22,6 +27,12 @@ pub(crate) enum Command {
     Identity(Identity),
     /// An OpenID provider that stands in for Keycloak. Its users' passwords are their names
     Provider(Provider),
+    /// A foreign program, such as a real Keycloak, that ends with us
+    Tether(Tether),
+    /// A real Keycloak and a real SPIRE, until it is told to stop
+    Peers(Peers),
+    /// Becomes a program that the kernel ends with its parent: what `tether` starts
+    Become(Become),
 }
 
 /// Flags that both servers take.
@@ -66,9 +77,54 @@ pub(crate) struct Provider {
     /// Stop when stdin is closed, so that a killed parent leaves no orphan
     #[arg(long)]
     exit_on_stdin_close: bool,
+    /// One more scope that the realm knows and every user may have; may be repeated
+    #[arg(long, value_name = "NAME")]
+    scope: Vec<String>,
+    /// Where a login client is told that a session of its own ended: `http` on loopback; may be repeated
+    #[arg(long, value_name = "CLIENT=URL", value_parser = name_and_address)]
+    backchannel_logout_url: Vec<(String, String)>,
     /// Let `POST /dev/sign` sign any token: for tests that forge
     #[arg(long)]
     danger_sign_anything: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tether {
+    /// Write the process id and the addresses here as one JSON object once the program is ready
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// The program is ready once this URL answers 200
+    #[arg(long, value_name = "URL")]
+    ready_url: Option<String>,
+    /// A folder that is removed once the program ended
+    #[arg(long, value_name = "FOLDER")]
+    scratch: Option<PathBuf>,
+    /// An address for the ready file; may be repeated
+    #[arg(long, value_name = "NAME=ADDRESS", value_parser = name_and_address)]
+    address: Vec<(String, String)>,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Peers {
+    /// Write the addresses here as one JSON object once both are ready
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Stop when stdin is closed
+    #[arg(long)]
+    exit_on_stdin_close: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Become {
+    /// The process that it ends with
+    #[arg(long, value_name = "PID")]
+    parent: u32,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
 }
 
 /// Runs the server until it is told to stop.
@@ -86,6 +142,18 @@ pub(crate) fn main(command: Command) -> ExitCode {
             let options = arguments.common.run_options(arguments.exit_on_stdin_close);
             process::run(&options, |process| serve_provider(arguments, process))
         }
+        Command::Tether(arguments) => {
+            let options = run_options(arguments.ready_file.clone(), true, "info");
+            process::run(&options, |process| hold(arguments, process))
+        }
+        Command::Peers(arguments) => {
+            let options = run_options(arguments.ready_file, arguments.exit_on_stdin_close, "info");
+            process::run(&options, serve_peers)
+        }
+        Command::Become(arguments) => {
+            let fault = tether::become_program(arguments.parent, &arguments.command);
+            output::refuse(&format!("the program cannot be started: {fault}"), 1)
+        }
     }
 }
 
@@ -98,26 +166,60 @@ async fn serve_identity(arguments: Identity, lives: Lives, process: Process) -> 
 
 async fn serve_provider(arguments: Provider, process: Process) -> anyhow::Result<()> {
     let broker = Realm::demo_broker(&arguments.common.trust_domain).context("the trust domain's name is too long")?;
+    let mut realm = Realm::demo(broker).with_scopes(&arguments.scope);
+    for (client, url) in &arguments.backchannel_logout_url {
+        realm.set_backchannel_logout(client, Some(url)).with_context(|| format!("`{client}={url}`"))?;
+    }
     let options = provider::Options {
         listen: arguments.listen,
-        realm: Realm::demo(broker),
+        realm,
         svid_keys: SvidKeys::Workload(Workload::connect(&arguments.workload_api, &process)),
         danger_sign_anything: arguments.danger_sign_anything,
     };
     Ok(provider::serve(options, &process).await?)
 }
 
+async fn hold(arguments: Tether, process: Process) -> anyhow::Result<()> {
+    let addresses: BTreeMap<_, _> = arguments.address.iter().cloned().collect();
+    let Tether { ready_url, scratch, command, .. } = arguments;
+    let options = tether::Options { ready_url, addresses, scratch, command };
+    tether::serve(options, &process).await
+}
+
+async fn serve_peers(process: Process) -> anyhow::Result<()> {
+    let mut peers = tokio::select! {
+        started = PeersAlone::start() => started?,
+        () = process.shutdown.cancelled() => return Ok(()),
+    };
+    process.ready_file.write(peers.addresses())?;
+    let ended = tokio::select! {
+        fault = peers.first_ended() => Err(fault.into()),
+        () = process.shutdown.cancelled() => Ok(()),
+    };
+    peers.stop().await;
+    ended
+}
+
 impl Common {
     fn run_options(&self, exit_on_stdin_close: bool) -> RunOptions {
-        RunOptions {
-            ready_file: self.ready_file.clone(),
-            exit_on_stdin_close,
-            // Nobody routes to a development server: it ends at once.
-            lame_duck: Duration::ZERO,
-            log: self.log.clone(),
-            danger_dumpable: false,
-        }
+        run_options(self.ready_file.clone(), exit_on_stdin_close, &self.log)
     }
+}
+
+fn run_options(ready_file: Option<PathBuf>, exit_on_stdin_close: bool, log: &str) -> RunOptions {
+    RunOptions {
+        ready_file,
+        exit_on_stdin_close,
+        // Nobody routes to a development server: it ends at once.
+        lame_duck: Duration::ZERO,
+        log: log.to_owned(),
+        danger_dumpable: false,
+    }
+}
+
+fn name_and_address(text: &str) -> Result<(String, String), String> {
+    let (name, address) = text.split_once('=').ok_or("it is written as NAME=ADDRESS")?;
+    Ok((name.to_owned(), address.to_owned()))
 }
 
 const fn seconds(seconds: u64) -> Duration {

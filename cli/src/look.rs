@@ -1,7 +1,7 @@
 //! How the screen may look: its width, and whether colour is welcome. The only place of this program that asks the
 //! terminal and the environment.
 
-use std::{env, io::IsTerminal as _};
+use std::{env, io::IsTerminal, os::fd::AsFd};
 
 /// Width where there is no terminal, and the most that is ever used: longer lines are harder to read.
 const WIDTH_MAX: usize = 80;
@@ -16,12 +16,22 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// As stdout wants it: no colour with NO_COLOR (no-color.org: set and not empty), `TERM=dumb` or without a terminal.
+    /// As stdout wants it.
     pub(crate) fn of_stdout() -> Self {
-        let terminal = std::io::stdout().is_terminal();
+        Self::of(&std::io::stdout())
+    }
+
+    /// As stderr wants it.
+    pub(crate) fn of_stderr() -> Self {
+        Self::of(&std::io::stderr())
+    }
+
+    /// No colour with NO_COLOR (no-color.org: set and not empty), `TERM=dumb` or without a terminal.
+    fn of<S: AsFd + IsTerminal>(stream: &S) -> Self {
+        let terminal = stream.is_terminal();
         let unwelcome = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let columns = terminal.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok()).flatten();
+        let columns = terminal.then(|| rustix::termios::tcgetwinsize(stream).ok()).flatten();
         Self::new(columns.map(|size| usize::from(size.ws_col)), terminal && !unwelcome)
     }
 

@@ -7,15 +7,27 @@ use std::{
 
 /// Prints `text`; fails when nobody can read it.
 pub(crate) fn say(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_closed) => ExitCode::FAILURE,
-    }
+    if wrote(text) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints `text`; whether somebody can read it.
+pub(crate) fn wrote(text: &str) -> bool {
+    io::stdout().write_all(text.as_bytes()).is_ok()
+}
+
+/// Hands words of another program on.
+pub(crate) fn pass_on(words: &[u8]) {
+    // Nothing can be done when stderr itself is closed; the exit code still tells.
+    drop(io::stderr().write_all(words));
 }
 
 /// Prints why it was not done, with `code` as exit code: 1 failed, 2 usage.
 pub(crate) fn refuse(text: &str, code: u8) -> ExitCode {
-    // Nothing can be done when stderr itself is closed; the exit code still tells.
-    drop(writeln!(io::stderr(), "countersign: {text}"));
+    warn(text);
     ExitCode::from(code)
+}
+
+/// Prints what is wrong, and goes on.
+pub(crate) fn warn(text: &str) {
+    pass_on(format!("countersign: {text}\n").as_bytes());
 }

@@ -51,6 +51,9 @@ pub struct Options {
     /// Where the program listens: loopback only.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     pub listen: SocketAddr,
+    /// The port, where `--listen` leaves it open.
+    #[arg(long, env = "PORT", value_name = "PORT")]
+    pub port: Option<u16>,
     /// Where what reached the process is told: loopback only.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     pub control: SocketAddr,
@@ -60,6 +63,12 @@ pub struct Options {
     /// The Workload API that the attacker uses, and that an honest program is refused by.
     #[arg(long, value_name = "unix:///PATH")]
     pub workload_api: Option<String>,
+    /// What the provider calls alice: the `sub` of her tokens.
+    #[arg(long, value_name = "SUBJECT", default_value = tickets::ALICE)]
+    pub alice: String,
+    /// What the provider calls bob.
+    #[arg(long, value_name = "SUBJECT", default_value = tickets::BOB)]
+    pub bob: String,
     /// Where the bound addresses are written once the program serves.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
@@ -72,7 +81,10 @@ pub struct Options {
 ///
 /// # Errors
 /// The address is no loopback address or cannot be bound, or the ready file cannot be written.
-pub async fn run(options: Options) -> anyhow::Result<()> {
+pub async fn run(mut options: Options) -> anyhow::Result<()> {
+    if options.listen.port() == 0 {
+        options.listen.set_port(options.port.unwrap_or_default());
+    }
     for address in [options.listen, options.control] {
         anyhow::ensure!(
             address.ip().is_loopback(),

@@ -15,7 +15,7 @@ mod proto;
 mod registrar;
 mod socket;
 mod streams;
-mod wire;
+pub(crate) mod wire;
 mod workload;
 
 #[cfg(test)]

@@ -4,4 +4,7 @@
 pub mod apps;
 pub mod identity;
 pub mod provider;
+pub mod real;
 pub mod stack;
+pub mod tether;
+pub mod up;

@@ -2,7 +2,7 @@
 //! claims, answers and refusals are those of `keycloak.md` §2–§4. It listens on loopback only, its users' passwords are
 //! their names, and it never holds a client secret: `txn-broker` authenticates with its JWT-SVID.
 //!
-//! `serve → http (routes) → sign_in | grants | exchange | control → state (sessions, users), token → key`.
+//! `serve → http (routes) → sign_in | grants | exchange | logout | control → state (sessions, users), token → key`.
 
 mod answer;
 mod assertion;
@@ -13,6 +13,7 @@ mod grants;
 mod handle;
 mod http;
 mod key;
+mod logout;
 mod random;
 mod realm;
 mod sign_in;

@@ -8,39 +8,58 @@ mod child;
 mod fault;
 mod files;
 mod folder;
+mod foundation;
+mod guest;
+mod identities;
 mod options;
+mod peers_alone;
 mod policies;
 mod ports;
+mod questions;
+mod shared_keycloak;
 mod start;
+mod users;
 mod yaml;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use http::{Method, StatusCode};
+use http::Method;
 use identity::SpiffeId;
 use runtime::{process::Process, ready_file::ReadyFile, workload::Workload};
-use serde::Deserialize;
 use serde_json::Value;
 
-use self::{child::Child, folder::Folder};
+use self::{child::Child, folder::Folder, identities::Identities};
 pub use self::{
     fault::{LOG_TAIL_LINES, Problem, StackFault},
     folder::Leave,
-    options::{App, Edge, Member, StackOptions},
+    guest::{Guest, GuestDoors, GuestSidecar, SidecarRecipe},
+    options::{App, Edge, Member, Peers, StackOptions},
+    peers_alone::PeersAlone,
     policies::default_policies,
     ports::Port,
+    questions::Seen,
+    shared_keycloak::SharedKeycloak,
 };
 use crate::{
-    apps::{Attempt, Call, Loot},
+    apps::Call,
     identity::Registrar,
+    real::{admin::Admin, realm, spire::Spire},
 };
 
 /// The broker's process.
 pub const BROKER: &str = "broker";
 /// The OpenID provider's process.
 pub const PROVIDER: &str = "provider";
-/// The Workload API's process.
+/// The development Workload API's process.
 pub const IDENTITY: &str = "identity";
+/// Keycloak's process.
+pub const KEYCLOAK: &str = "keycloak";
+/// SPIRE's server.
+pub const SPIRE_SERVER: &str = "spire-server";
+/// SPIRE's agent: the Workload API.
+pub const SPIRE_AGENT: &str = "spire-agent";
+/// The server that publishes SPIRE's JWT keys.
+pub const SPIRE_KEYS: &str = "spire-keys";
 
 /// A running stack. Dropping it ends every process; [`Stack::stop`] does so in order.
 ///
@@ -69,23 +88,13 @@ pub struct Stack {
     folder: Folder,
     /// In the order in which they were started.
     children: Vec<Child>,
-    /// Dropped last but for the folder: the Workload API ends with it.
-    registrar: Registrar,
+    /// Dropped last but for the folder: the development Workload API ends with it.
+    identities: Identities,
     workload_api: String,
     issuer: String,
+    admin: Option<Admin>,
     #[expect(dead_code, reason = "held, not read: while a process is down nobody else is given its ports")]
     ports: BTreeMap<String, Port>,
-}
-
-/// What an app's process received so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct Seen {
-    /// Compact JWS strings.
-    pub tokens: usize,
-    /// Requests.
-    pub requests: usize,
-    /// Connections, also without a request.
-    pub connections: usize,
 }
 
 impl Stack {
@@ -97,7 +106,8 @@ impl Stack {
         start::start(options).await
     }
 
-    /// Signs `user` in at the provider by the client `console`, and returns the user's access token.
+    /// Signs `user` in at the provider by the client `console` (at Keycloak `test-login`), and returns the user's access
+    /// token.
     ///
     /// # Errors
     /// [`Problem::Refused`] when the provider says no.
@@ -110,21 +120,33 @@ impl Stack {
     /// # Errors
     /// As [`Stack::sign_in`].
     pub async fn sign_in_with(&self, user: &str, scope: &str, more: &[(&str, &str)]) -> Result<String, StackFault> {
-        let mut form = vec![
-            ("grant_type", "password"),
-            ("client_id", "console"),
-            ("username", user),
-            ("password", user),
-            ("scope", scope),
-        ];
+        let mut form = self.sign_in_form(user, scope);
         form.extend_from_slice(more);
+        let provider = if self.options.peers == Peers::Embedded { PROVIDER } else { KEYCLOAK };
         let url = format!("{}/protocol/openid-connect/token", self.issuer);
         let answer = Call::new(Method::POST, &url)
             .form(&form)
             .send()
             .await
-            .map_err(|fault| self.fault(PROVIDER, fault.into()))?;
-        answer.text("/access_token").ok_or_else(|| self.fault(PROVIDER, Problem::Refused(answer.status)))
+            .map_err(|fault| self.fault(provider, fault.into()))?;
+        answer.text("/access_token").ok_or_else(|| self.fault(provider, Problem::Refused(answer.status)))
+    }
+
+    /// What [`Stack::sign_in`] posts to the provider's token endpoint.
+    #[must_use]
+    pub fn sign_in_form<'a>(&self, user: &'a str, scope: &'a str) -> Vec<(&'a str, &'a str)> {
+        let mut form = vec![("grant_type", "password")];
+        match self.options.peers {
+            Peers::Embedded => form.extend([("client_id", "console"), ("username", user), ("password", user)]),
+            Peers::Real | Peers::RealAt(_) => {
+                let password = realm::password(user).unwrap_or_default();
+                let secret = peers::development::TEST_LOGIN_SECRET;
+                form.extend([("client_id", realm::TEST_LOGIN), ("client_secret", secret)]);
+                form.extend([("username", user), ("password", password)]);
+            }
+        }
+        form.push(("scope", scope));
+        form
     }
 
     /// Base URL of a workload's edge door; `None` where it has none.
@@ -175,10 +197,28 @@ impl Stack {
         &self.workload_api
     }
 
-    /// Gives and takes identities, rotates keys.
+    /// Gives and takes identities, rotates keys, where the Workload API is the development one.
     #[must_use]
-    pub fn registrar(&self) -> &Registrar {
-        &self.registrar
+    pub const fn registrar(&self) -> Option<&Registrar> {
+        match &self.identities {
+            Identities::Embedded(registrar) => Some(registrar),
+            Identities::Spire { .. } => None,
+        }
+    }
+
+    /// The same, where it is SPIRE's.
+    #[must_use]
+    pub const fn spire(&self) -> Option<&Spire> {
+        match &self.identities {
+            Identities::Embedded(_) => None,
+            Identities::Spire { spire, .. } => Some(spire),
+        }
+    }
+
+    /// The administrator of the realm, where the provider is a Keycloak.
+    #[must_use]
+    pub const fn admin(&self) -> Option<&Admin> {
+        self.admin.as_ref()
     }
 
     /// What the stack was started with.
@@ -199,8 +239,7 @@ impl Stack {
     /// # Errors
     /// [`Problem::Register`].
     pub async fn own_workload(&self, id: &SpiffeId, hint: &str) -> Result<Workload, StackFault> {
-        let registered = self.registrar.register(std::process::id(), &[(id.clone(), Some(hint))]).await;
-        registered.map_err(|fault| self.fault(IDENTITY, fault.into()))?;
+        self.identities.give_us(id, hint).await.map_err(|problem| self.fault(IDENTITY, problem))?;
         let process = Process::new(ReadyFile::default());
         Ok(Workload::connect_with_hint(&self.workload_api, hint, &process))
     }
@@ -241,46 +280,6 @@ impl Stack {
         self.child(process)?.address(name)
     }
 
-    /// What an app's process received so far.
-    ///
-    /// # Errors
-    /// [`Problem::Call`] when it does not answer, [`Problem::Refused`] when it is no app of ours.
-    pub async fn seen(&self, app: &str) -> Result<Seen, StackFault> {
-        let answer = self.ask(app, "control", "/seen").await?;
-        serde_json::from_slice(&answer.body).map_err(|_other| self.fault(app, Problem::Refused(answer.status)))
-    }
-
-    /// What the Workload API says to an app's process: `PermissionDenied`, as it must be.
-    ///
-    /// # Errors
-    /// As [`Stack::seen`].
-    pub async fn identity_of_app(&self, app: &str) -> Result<String, StackFault> {
-        let answer = self.ask(app, "control", "/identity").await?;
-        Ok(answer.text("/identity").unwrap_or_default())
-    }
-
-    /// The metrics of a broker or sidecar, as text.
-    ///
-    /// # Errors
-    /// As [`Stack::seen`].
-    pub async fn metrics(&self, process: &str) -> Result<String, StackFault> {
-        let answer = self.ask(process, "admin", "/metrics").await?;
-        Ok(String::from_utf8_lossy(&answer.body).into_owned())
-    }
-
-    /// Has the process `attacker` try `attempt` (`steal` or `pass-through`).
-    ///
-    /// # Errors
-    /// [`Problem::Attack`] when the attempt could not even be made.
-    pub async fn attack(&self, attacker: &str, attempt: &str, loot: &Loot) -> Result<Attempt, StackFault> {
-        let url = format!("{}/{attempt}", self.app(attacker).unwrap_or_default());
-        let body = serde_json::to_value(loot).unwrap_or_default();
-        let answer = Call::new(Method::POST, &url).json(&body).send().await;
-        let answer = answer.map_err(|fault| self.fault(attacker, fault.into()))?;
-        serde_json::from_slice(&answer.body)
-            .map_err(|_other| self.fault(attacker, Problem::Attack(String::from_utf8_lossy(&answer.body).into_owned())))
-    }
-
     /// The first process that ended without being told to, with the end of its log.
     pub fn first_ended(&mut self) -> Option<StackFault> {
         let (name, status) =
@@ -318,17 +317,6 @@ impl Stack {
     #[must_use]
     pub fn fault(&self, process: &str, problem: Problem) -> StackFault {
         StackFault::of(process, problem, &self.folder)
-    }
-
-    async fn ask(&self, process: &str, door: &str, path: &str) -> Result<crate::apps::Answer, StackFault> {
-        let address = self.address(process, door).unwrap_or_default();
-        let asked = Call::new(Method::GET, &format!("http://{address}{path}")).send().await;
-        let answer = asked.map_err(|fault| self.fault(process, fault.into()))?;
-        if answer.status == StatusCode::OK {
-            Ok(answer)
-        } else {
-            Err(self.fault(process, Problem::Refused(answer.status)))
-        }
     }
 
     fn child(&self, process: &str) -> Option<&Child> {

@@ -9,9 +9,11 @@
 //! | audience | [`Audience`] | the one target a token is for; only a registry look-up makes one |
 //! | scope | [`Scopes`] | what a token allows; can only be intersected (RFC 6749 §3.3) |
 //! | life | [`Lifetime`] | when a token or grant ends; can only get shorter |
-//! | target | [`Target`] | what may be called, and under which mapping |
+//! | target | [`Target`], [`WorkloadTarget`] | what may be called for a user, or in a workload's own name |
+//! | perimeter | [`Perimeter`] | where a target begins and ends, and from calls to scopes |
 //! | transaction token | [`TxnToken`] | proof that a `txntoken+jwt` was verified |
 //! | access token | [`AccessToken`] | proof that an `at+jwt` was verified |
+//! | logout token | [`LogoutToken`] | proof that an authority's `logout+jwt` was verified |
 //! | refusal | [`Refusal`] | the caller may not, with a stable code |
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
@@ -27,6 +29,7 @@ mod json;
 mod keys;
 mod lifetime;
 mod names;
+mod perimeter;
 mod proof;
 mod record;
 mod refusal;
@@ -45,13 +48,17 @@ pub use json::{JSON_DEPTH_MAX, JsonFault, parse_strict};
 pub use keys::{KeySet, KeySetFault, VerifyingKey};
 pub use lifetime::Lifetime;
 pub use names::{NameFault, Subject, TokenId, TransactionId};
-pub use proof::{AccessToken, ActorToken, SubjectToken, TxnToken};
+pub use perimeter::{Mapping, McpOperation, McpSpec, Perimeter, RouteSpec};
+pub use proof::{AccessToken, ActorToken, LoggedOut, LogoutToken, SubjectToken, TxnToken};
 pub use record::{DecisionRecord, Entry, Kind, Outcome};
 pub use refusal::{Refusal, TokenFault};
-pub use registry::{AddressFault, Registry, RegistryProblem, Reserved, check_address};
+pub use registry::{
+    AddressFault, AnyTarget, Registry, RegistryProblem, Reserved, ServiceAddress, ServiceAddressFault, Shelf,
+    check_address,
+};
 pub use scopes::{SCOPES_MAX, ScopeFault, Scopes};
 pub use spiffe::{SpiffeId, TrustDomain};
-pub use target::{IdentityHeader, Mapping, McpOperation, McpSpec, RouteSpec, Target, TargetSpec};
+pub use target::{IdentityHeader, Target, TargetKind, TargetSpec, WorkloadTarget};
 pub use time::UnixTime;
 pub use token::{RawToken, TOKEN_LENGTH_MAX};
-pub use verify::{AccessRule, KeeperRule, Rule, SvidRule, TxnRule, UserRule, verify};
+pub use verify::{AccessRule, KeeperRule, LogoutRule, Rule, SvidRule, TxnRule, UserRule, verify};

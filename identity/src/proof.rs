@@ -1,7 +1,10 @@
 //! Proofs: values that exist only because a signature, an issuer, an audience and a life were checked.
 //! They lend their claims and can be built by `verify` alone.
 
-use crate::{ActorChain, Lifetime, Scopes, SpiffeId, Subject, TokenId, TransactionId};
+mod logout;
+
+pub use self::logout::{LoggedOut, LogoutToken};
+use crate::{ActorChain, Lifetime, Scopes, SpiffeId, Subject, TokenId, TransactionId, UnixTime};
 
 /// A user's access token that was verified: who, which session, which login client, what scope, until when.
 ///
@@ -25,6 +28,7 @@ pub struct SubjectToken {
     pub(crate) session: String,
     pub(crate) client: String,
     pub(crate) scopes: Scopes,
+    pub(crate) issued_at: UnixTime,
     pub(crate) lifetime: Lifetime,
     pub(crate) groups: Vec<String>,
     pub(crate) roles: Vec<String>,
@@ -59,6 +63,12 @@ impl SubjectToken {
     #[must_use]
     pub const fn scopes(&self) -> &Scopes {
         &self.scopes
+    }
+
+    /// `iat`, by the authority's clock.
+    #[must_use]
+    pub const fn issued_at(&self) -> UnixTime {
+        self.issued_at
     }
 
     /// Until `exp`.

@@ -14,6 +14,8 @@ pub enum Kind {
     Exchange,
     /// A transaction token was renewed.
     Renew,
+    /// A workload may call a target in its own name.
+    Use,
 }
 
 /// How it ended.

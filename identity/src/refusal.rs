@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 pub use token_fault::TokenFault;
 
-use self::token_fault::{OF_ACCESS_TOKEN, OF_ACTOR, OF_SUBJECT, OF_TXN_TOKEN};
+use self::token_fault::{OF_ACCESS_TOKEN, OF_ACTOR, OF_LOGOUT_TOKEN, OF_SUBJECT, OF_TXN_TOKEN};
 use crate::ChainRefusal;
 
 /// The whole list: a line of documentation, the name, the stable code and the sentence.
@@ -26,6 +26,8 @@ macro_rules! refusals {
             AccessToken(TokenFault),
             /// The transaction token is not acceptable here.
             TxnToken(TokenFault),
+            /// The logout token is not acceptable.
+            LogoutToken(TokenFault),
             /// A `forbid` rule spoke; holds the rule's id.
             PolicyForbidden(String),
         }
@@ -42,6 +44,7 @@ macro_rules! refusals {
                     Self::Actor(fault) => fault.code("actor"),
                     Self::AccessToken(fault) => fault.code("access_token"),
                     Self::TxnToken(fault) => fault.code("txn_token"),
+                    Self::LogoutToken(fault) => fault.code("logout_token"),
                     Self::PolicyForbidden(rule) => Cow::Owned(format!("policy.{rule}")),
                 }
             }
@@ -56,7 +59,8 @@ macro_rules! refusals {
                     Self::Actor(_) => "The actor token does not prove the identity of the caller.",
                     Self::AccessToken(_) => "The access token is not acceptable here.",
                     Self::TxnToken(_) => "The transaction token does not fit this call.",
-                    Self::PolicyForbidden(_) => "Policy does not allow this call for this user.",
+                    Self::LogoutToken(_) => "The logout token is not acceptable.",
+                    Self::PolicyForbidden(_) => "Policy does not allow this call.",
                 }
             }
         }
@@ -102,6 +106,8 @@ refusals! {
     TargetMissing = "target.missing", "The request names no target.";
     /// No registered target has this resource or audience.
     TargetUnknown = "target.unknown", "The request names a target that is not registered.";
+    /// The target is not of the kind that is asked about here.
+    TargetKind = "target.kind", "The request names a target of another kind.";
     /// More than one target was named.
     TargetSeveral = "target.several", "The request names more than one target.";
     /// A transaction token was asked for another trust domain.
@@ -125,7 +131,7 @@ refusals! {
     /// The access token's scope does not cover this call.
     ScopeInsufficient = "scope.insufficient", "The call needs a scope that it was not granted.";
     /// No policy rule permits it.
-    PolicyNoRule = "policy.no_rule", "Policy does not allow this call for this user.";
+    PolicyNoRule = "policy.no_rule", "Policy does not allow this call.";
     /// A policy could not be evaluated; that is never a permit.
     PolicyError = "policy.error", "Policy could not be decided, so the call is refused.";
     /// The target does not map this path, method, tool, resource or prompt.
@@ -144,8 +150,16 @@ refusals! {
     CallCredentialHeaders = "call.credential_headers", "A credential header stands twice or is named by the Connection header.";
     /// The MCP session belongs to another user or caller, or is unknown.
     CallSession = "call.session", "The session is not known; initialize a new one.";
+    /// Several transactions live, and nothing in the call shows to which it belongs.
+    CallAmbiguous = "call.ambiguous", "Several requests are in progress, and nothing shows to which this call belongs.";
+    /// The call bears the trace of a request that has ended.
+    CallTraceEnded = "call.trace_ended", "The request to which this call belongs has ended.";
+    /// Handle, trace and `_meta` of the call do not name the same transaction.
+    CallContradiction = "call.contradiction", "The call names two requests at once.";
     /// CONNECT and Upgrade are not carried yet.
     CallMethod = "call.method", "Tunnels and protocol upgrades are not carried.";
+    /// The target is called through another door of this sidecar.
+    CallWrongDoor = "call.wrong_door", "This target is called through another door of the sidecar.";
     /// The call carries no access token.
     AccessTokenMissing = "access_token.missing", "The call carries no access token.";
     /// The target passes on, and the call carries no transaction token.
@@ -154,10 +168,14 @@ refusals! {
     TxnTokenUnexpected = "txn_token.unexpected", "The transaction token does not fit this call.";
     /// The transaction token and the access token were not minted together for this hop.
     TxnTokenMismatch = "txn_token.mismatch", "The transaction token does not fit this call.";
+    /// The logout token was accepted before.
+    LogoutTokenReplayed = "logout_token.replayed", "The logout token was used already.";
     /// The peer proved another identity than the target's.
     PeerWrongIdentity = "peer.wrong_identity", "The called service could not prove who it is.";
     /// The peer refused a fresh token.
     PeerRefusedToken = "peer.refused_token", "The called service refused a fresh token.";
+    /// No certificate authority is configured by which the service could prove who it is.
+    PeerNoRoots = "peer.no_roots", "No certificate authority is configured by which the called service could prove who it is.";
     /// The peer cannot be reached.
     PeerUnreachable = "peer.unreachable", "The called service cannot be reached.";
     /// The peer's answer could not be carried: a listing too large to filter, or no valid HTTP.
@@ -194,7 +212,8 @@ impl Refusal {
             .map(Self::Subject)
             .chain(TokenFault::of(OF_ACTOR).map(Self::Actor))
             .chain(TokenFault::of(OF_ACCESS_TOKEN).map(Self::AccessToken))
-            .chain(TokenFault::of(OF_TXN_TOKEN).map(Self::TxnToken));
+            .chain(TokenFault::of(OF_TXN_TOKEN).map(Self::TxnToken))
+            .chain(TokenFault::of(OF_LOGOUT_TOKEN).map(Self::LogoutToken));
         let forbidden = Self::PolicyForbidden("<rule id>".to_owned());
         PLAIN.iter().cloned().chain(of_tokens).chain(std::iter::once(forbidden))
     }

@@ -1,69 +1,76 @@
-//! What may be called. A target is one resource of one workload, with the mapping from calls to scopes
-//! (`protocol.md` §6). Only what is mapped exists.
+//! What may be called. A target is one resource, with the mapping from calls to scopes (`protocol.md` §6). Each kind has
+//! a type of its own, so that no step for one can be given another.
 
-use std::collections::BTreeMap;
+use crate::{
+    Audience, Mapping, McpOperation, McpSpec, Perimeter, RouteSpec, Scopes, ServiceAddress, SpiffeId,
+    registry::AnyTarget,
+};
 
-use crate::{Audience, Scopes, SpiffeId};
+/// What stands behind a target, and so what admits a call there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A workload of the mesh, called for a user with the broker's tokens.
+    #[default]
+    Mesh,
+    /// A service that accepts JWT-SVIDs, called in the calling workload's own name.
+    Workload,
+}
 
 /// A target as the registry file or the watch stream spells it, before any rule is checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetSpec {
+    /// What stands behind it.
+    pub kind: TargetKind,
     /// Unique name, as policies say it: `Target::"name"`.
     pub name: String,
-    /// The canonical URI (RFC 8707): audience of access tokens, and the perimeter of paths.
+    /// The canonical URI (RFC 8707): audience of tokens for it, and the perimeter of paths.
     pub resource: String,
     /// Hosts by which apps call it.
     pub hosts: Vec<String>,
-    /// SPIFFE ID of the workload that must answer.
+    /// Mesh: SPIFFE ID of the workload that must answer. Else empty.
     pub workload: String,
-    /// `host:port` where its mesh door listens.
+    /// Mesh: `host:port` where its mesh door listens. Workload: `https://host[:port]`, or `http://` on loopback.
     pub connect: String,
-    /// Scope that it may pass on to others; absent: it passes nothing on.
+    /// Mesh: scope that it may pass on to others; absent: it passes nothing on.
     pub passes_on: Option<String>,
-    /// `subject`, `actors`, `scope`, `transaction`: headers that its app wants.
+    /// Mesh: `subject`, `actors`, `scope`, `transaction`: headers that its app wants.
     pub identity_headers: Vec<String>,
-    /// MCP mapping.
+    /// Mesh: MCP mapping.
     pub mcp: Option<McpSpec>,
     /// HTTP mapping.
     pub routes: Vec<RouteSpec>,
 }
 
-/// MCP operations and the scope that each needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct McpSpec {
-    /// Tool name → scope.
-    pub tools: BTreeMap<String, String>,
-    /// Resource URI → scope.
-    pub resources: BTreeMap<String, String>,
-    /// Prompt name → scope.
-    pub prompts: BTreeMap<String, String>,
-}
-
-/// One HTTP route and the scope that it needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouteSpec {
-    /// Methods in capital letters.
-    pub methods: Vec<String>,
-    /// Path below the resource: exact, or a prefix when it ends in `/*`.
-    pub path: String,
-    /// The scope; empty where the call needs none.
-    pub scope: String,
-}
-
-/// A registered target. Only [`crate::Registry`] makes one.
+/// A registered target of kind `mesh`. Only [`crate::Registry`] makes one.
 #[derive(Debug)]
 pub struct Target {
     pub(crate) name: String,
-    pub(crate) audience: Audience,
-    pub(crate) authority: String,
-    pub(crate) path: String,
-    pub(crate) hosts: Vec<String>,
+    pub(crate) perimeter: Perimeter,
     pub(crate) workload: SpiffeId,
     pub(crate) connect: String,
     pub(crate) passes_on: Option<Scopes>,
     pub(crate) identity_headers: Vec<IdentityHeader>,
-    pub(crate) mapping: Mapping,
     pub(crate) scopes: Scopes,
+    pub(crate) spec: TargetSpec,
+}
+
+/// A registered target of kind `workload`. Only [`crate::Registry`] makes one.
+///
+/// Nothing that issues a user's authority takes one:
+/// ```compile_fail,E0308
+/// # use {identity::{Target, WorkloadTarget}, std::sync::Arc};
+/// fn mesh(target: Arc<WorkloadTarget>) -> Arc<Target> { target }
+/// ```
+/// while a mesh target is one:
+/// ```
+/// # use {identity::Target, std::sync::Arc};
+/// fn mesh(target: Arc<Target>) -> Arc<Target> { target }
+/// ```
+#[derive(Debug)]
+pub struct WorkloadTarget {
+    pub(crate) name: String,
+    pub(crate) perimeter: Perimeter,
+    pub(crate) connect: ServiceAddress,
     pub(crate) spec: TargetSpec,
 }
 
@@ -80,28 +87,6 @@ pub enum IdentityHeader {
     Transaction,
 }
 
-/// From a call to the scope that it needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mapping {
-    /// Every path under the resource, without scope.
-    Everything,
-    /// MCP over streamable HTTP.
-    Mcp(McpSpec),
-    /// HTTP routes.
-    Routes(Vec<RouteSpec>),
-}
-
-/// An MCP operation that needs a scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum McpOperation<'a> {
-    /// `tools/call` of this tool.
-    Tool(&'a str),
-    /// `resources/read` of this URI.
-    Resource(&'a str),
-    /// `prompts/get` of this prompt.
-    Prompt(&'a str),
-}
-
 impl Target {
     /// Its name.
     #[must_use]
@@ -109,22 +94,28 @@ impl Target {
         &self.name
     }
 
+    /// Where it begins and ends.
+    #[must_use]
+    pub const fn perimeter(&self) -> &Perimeter {
+        &self.perimeter
+    }
+
     /// Its audience: the `resource` URI.
     #[must_use]
     pub const fn audience(&self) -> &Audience {
-        &self.audience
+        self.perimeter.audience()
     }
 
     /// `host[:port]` of the resource, sent as `Host` between sidecars.
     #[must_use]
     pub fn authority(&self) -> &str {
-        &self.authority
+        self.perimeter.authority()
     }
 
     /// The path of the resource, without a slash at the end; empty at the root.
     #[must_use]
     pub fn path(&self) -> &str {
-        &self.path
+        self.perimeter.path()
     }
 
     /// Who must answer.
@@ -154,7 +145,7 @@ impl Target {
     /// From calls to scopes.
     #[must_use]
     pub const fn mapping(&self) -> &Mapping {
-        &self.mapping
+        self.perimeter.mapping()
     }
 
     /// Every scope that the target knows: of its mapping and of what it passes on.
@@ -169,43 +160,68 @@ impl Target {
         &self.spec
     }
 
-    /// Whether `path` (absolute, without query) lies under the resource. A path that a server could read as
-    /// another one is under none: dot segments, backslashes, encoded slashes or dots, empty segments inside.
+    /// As [`Perimeter::covers`].
     #[must_use]
     pub fn covers(&self, path: &str) -> bool {
-        plain_path(path)
-            && path.strip_prefix(self.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        self.perimeter.covers(path)
     }
 
-    /// The scope that an HTTP call needs (empty set: none), or `None` where nothing maps it.
-    /// Meant for [`Mapping::Everything`] and [`Mapping::Routes`]; an MCP target is asked by operation.
+    /// As [`Perimeter::scope_of_route`].
     #[must_use]
     pub fn scope_of_route(&self, method: &str, path: &str) -> Option<Scopes> {
-        if !self.covers(path) {
-            return None;
-        }
-        match &self.mapping {
-            Mapping::Everything => Some(Scopes::none()),
-            Mapping::Mcp(_) => None,
-            Mapping::Routes(routes) => {
-                let rest = path.strip_prefix(self.path.as_str())?;
-                let matches =
-                    |route: &&RouteSpec| route.methods.iter().any(|known| known == method) && fits(&route.path, rest);
-                routes.iter().find(matches)?.scope.parse().ok()
-            }
-        }
+        self.perimeter.scope_of_route(method, path)
     }
 
-    /// The scope that an MCP operation needs, or `None` where nothing maps it.
+    /// As [`Perimeter::scope_of_operation`].
     #[must_use]
     pub fn scope_of_operation(&self, operation: McpOperation<'_>) -> Option<Scopes> {
-        let Mapping::Mcp(mcp) = &self.mapping else { return None };
-        let scope = match operation {
-            McpOperation::Tool(name) => mcp.tools.get(name),
-            McpOperation::Resource(uri) => mcp.resources.get(uri),
-            McpOperation::Prompt(name) => mcp.prompts.get(name),
-        };
-        scope?.parse().ok()
+        self.perimeter.scope_of_operation(operation)
+    }
+}
+
+impl WorkloadTarget {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it begins and ends. Its host is the name that the service is known by, its audience that of the JWT-SVID.
+    #[must_use]
+    pub const fn perimeter(&self) -> &Perimeter {
+        &self.perimeter
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn connect(&self) -> &ServiceAddress {
+        &self.connect
+    }
+
+    /// As it was spelled, to send it on.
+    #[must_use]
+    pub const fn spec(&self) -> &TargetSpec {
+        &self.spec
+    }
+}
+
+impl AnyTarget for Target {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn perimeter(&self) -> &Perimeter {
+        &self.perimeter
+    }
+}
+
+impl AnyTarget for WorkloadTarget {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn perimeter(&self) -> &Perimeter {
+        &self.perimeter
     }
 }
 
@@ -219,18 +235,4 @@ impl IdentityHeader {
             _unknown => None,
         }
     }
-}
-
-/// `pattern` is a path, or a prefix that ends in `/*`.
-fn fits(pattern: &str, path: &str) -> bool {
-    match pattern.strip_suffix("/*") {
-        Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/')),
-        None => path == pattern || (pattern == "/" && path.is_empty()),
-    }
-}
-
-fn plain_path(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let encoded = ["%2f", "%5c", "%2e", "%00", "\\", "//", ";"].iter().any(|trick| lower.contains(trick));
-    path.starts_with('/') && !encoded && path.split('/').all(|segment| segment != "." && segment != "..")
 }

@@ -4,7 +4,7 @@
 mod claims;
 mod rules;
 
-pub use rules::{AccessRule, KeeperRule, Rule, SvidRule, TxnRule, UserRule};
+pub use rules::{AccessRule, KeeperRule, LogoutRule, Rule, SvidRule, TxnRule, UserRule};
 
 use crate::{KeySet, RawToken, TokenFault, UnixTime, jose::Compact};
 use claims::Claims;

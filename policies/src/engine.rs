@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use cedar_policy::{Authorizer, Decision as Verdict, Policy, PolicySet, Schema};
+use cedar_policy::{Authorizer, Decision as Verdict, EntityUid, Policy, PolicySet, Schema};
 use identity::{Scopes, SpiffeId};
 
 use crate::{
-    Decision, Denial, MayAsk, Permitted, PolicyProblem, Question, Terms, load,
+    Decision, Denial, MayAsk, Permitted, PolicyProblem, Question, Terms, Use, load,
     request::{Prepared, Vocabulary},
     rule::Rule,
     slices::Slices,
@@ -31,9 +31,9 @@ impl Policies {
     /// # Errors
     /// Every problem of every file. An empty folder is one: without a rule nothing is allowed, which nobody means.
     pub fn load(folder: &Path) -> Result<Self, Vec<PolicyProblem>> {
-        let (schema, rules) = load::load(folder)?;
         let failed = |message: String| vec![PolicyProblem::of(folder, message)];
         let words = Vocabulary::new().map_err(|error| failed(error.to_string()))?;
+        let (schema, rules) = load::load(folder, &words)?;
         let policies: Vec<&Policy> = rules.values().map(|rule| &rule.policy).collect();
         let slices = Slices::of(&policies).map_err(|error| failed(error.to_string()))?;
         let (digest, generation) = fingerprint(&rules);
@@ -50,6 +50,13 @@ impl Policies {
         }
     }
 
+    /// As [`Self::decide`], where no user is.
+    #[must_use]
+    pub fn decide_use(&self, asked: &Use<'_>) -> Decision {
+        let prepared = Prepared::own(asked, &self.words);
+        self.judge(self.slices.about(prepared.resource()), &prepared, &Scopes::none())
+    }
+
     /// What the same requester could ask instead: the question is put again for the empty scope set and for each single
     /// scope of `candidates`, so at most [`identity::SCOPES_MAX`] + 1 decisions (`protocol.md` §4).
     #[must_use]
@@ -64,11 +71,24 @@ impl Policies {
         MayAsk { scopes, anything }
     }
 
-    /// Whether some permit's heads match a call of `workload` to `target`. Conditions are not evaluated and forbids not
-    /// looked at: it tells which targets a sidecar has to know of, never that a call is allowed.
+    /// Whether some permit's heads match a call of `workload` to `target` for a user. Conditions are not evaluated and
+    /// forbids not looked at: it tells which targets a sidecar has to know of, never that a call is allowed.
     #[must_use]
     pub fn reaches(&self, workload: &SpiffeId, target: &str) -> bool {
-        self.rules.values().any(|rule| rule.lets_reach(workload, target, &self.words))
+        self.any_permit_admits(workload, self.words.exchange(), target)
+    }
+
+    /// As [`Self::reaches`], for a call in the workload's own name.
+    #[must_use]
+    pub fn uses(&self, workload: &SpiffeId, target: &str) -> bool {
+        self.any_permit_admits(workload, self.words.own_use(), target)
+    }
+
+    /// Whether there is any workload for which [`Self::uses`] could be true.
+    #[must_use]
+    pub fn is_used(&self, target: &str) -> bool {
+        let target = self.words.target(target);
+        self.rules.values().any(|rule| rule.admits_anyone(self.words.own_use(), &target))
     }
 
     /// A number that changes when the set does: the first 64 bits of [`Self::digest`].
@@ -81,6 +101,11 @@ impl Policies {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    fn any_permit_admits(&self, workload: &SpiffeId, action: &EntityUid, target: &str) -> bool {
+        let (workload, target) = (self.words.workload(workload), self.words.target(target));
+        self.rules.values().any(|rule| rule.admits(&workload, action, &target))
     }
 
     fn judge(&self, rules: &PolicySet, prepared: &Prepared, scopes: &Scopes) -> Decision {

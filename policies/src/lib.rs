@@ -37,5 +37,5 @@ pub use decision::{Decision, Denial, MayAsk, Permitted};
 pub use engine::Policies;
 pub use load::{FILE_LENGTH_MAX, RULES_MAX};
 pub use problem::PolicyProblem;
-pub use question::{Action, Question};
+pub use question::{Action, Question, Use};
 pub use terms::{LIFE_MAX, Terms};

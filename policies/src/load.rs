@@ -10,7 +10,7 @@ use std::{
 
 use cedar_policy::{Schema, Validator};
 
-use crate::{PolicyProblem, rule::Rule};
+use crate::{PolicyProblem, request::Vocabulary, rule::Rule};
 
 /// Largest policy file in bytes; one rule fits many times.
 pub const FILE_LENGTH_MAX: u64 = 64 * 1024;
@@ -19,7 +19,7 @@ pub const RULES_MAX: usize = 4096;
 const ENDING: &str = "cedar";
 
 /// The schema and the rules of `folder` by id.
-pub(crate) fn load(folder: &Path) -> Result<(Schema, BTreeMap<String, Rule>), Vec<PolicyProblem>> {
+pub(crate) fn load(folder: &Path, words: &Vocabulary) -> Result<(Schema, BTreeMap<String, Rule>), Vec<PolicyProblem>> {
     let schema = schema().map_err(|problem| vec![problem])?;
     let validator = Validator::new(schema.clone());
     let files = files(folder).map_err(|problem| vec![problem])?;
@@ -29,7 +29,7 @@ pub(crate) fn load(folder: &Path) -> Result<(Schema, BTreeMap<String, Rule>), Ve
     let mut origins: BTreeMap<String, PathBuf> = BTreeMap::new();
     for file in files {
         let read = content(&file).map_err(|problem| vec![problem]);
-        match read.and_then(|text| Rule::read(&file, &text, &validator)) {
+        match read.and_then(|text| Rule::read(&file, &text, &validator, words)) {
             Ok(rule) => match origins.get(&rule.id) {
                 Some(first) => {
                     let message = format!("the id `{}` stands in `{}` already", rule.id, first.display());

@@ -7,6 +7,11 @@ use std::{
 
 use miette::Diagnostic;
 
+use crate::terms::LIKENESS_MIN;
+
+/// The actions of `schema.cedarschema`.
+const ACTIONS: [&str; 3] = ["begin", "exchange", "use"];
+
 /// One problem of one file, shown as `file:line: message`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyProblem {
@@ -64,6 +69,23 @@ impl PolicyProblem {
         if let Some(rest) = self.message.strip_prefix(noise) {
             self.message = rest.trim_start().to_owned();
         }
+        self
+    }
+}
+
+impl PolicyProblem {
+    /// The same problem of an unknown action with a better suggestion: Cedar's own is the shortest word, however little
+    /// it is like the one that was written.
+    pub(crate) fn meaning_action(mut self) -> Self {
+        let (told, _suggestion) = self.message.split_once("; did you mean").unwrap_or((&self.message, ""));
+        let written = told.split('"').nth(1).unwrap_or_default();
+        let likeness = ACTIONS.map(|known| (strsim::jaro_winkler(written, known), known));
+        let meant = likeness.into_iter().max_by(|(one, _), (other, _)| one.total_cmp(other));
+        let suggestion = match meant.filter(|(likeness, _known)| *likeness >= LIKENESS_MIN) {
+            Some((_likeness, known)) => format!("did you mean `Action::\"{known}\"`?"),
+            None => format!("the actions are {}", ACTIONS.map(|known| format!("`{known}`")).join(", ")),
+        };
+        self.message = format!("{told}; {suggestion}");
         self
     }
 }

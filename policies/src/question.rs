@@ -1,4 +1,4 @@
-//! What is asked of the policies, in the words of the domain (`protocol.md` §4, "The Cedar request").
+//! What is asked of the policies, in the words of the domain (`protocol.md` §4, "The Cedar request", and §6).
 //! Nothing of Cedar shows here.
 
 use identity::{ActorChain, Scopes, SpiffeId, Subject, TrustDomain};
@@ -24,7 +24,16 @@ pub struct Question<'a> {
     pub passes_on: &'a Scopes,
 }
 
-/// What can be asked for.
+/// May this requester call this target in its own name, for nobody?
+#[derive(Clone, Copy, Debug)]
+pub struct Use<'a> {
+    /// The workload that asks: the mTLS peer.
+    pub requester: &'a SpiffeId,
+    /// The target's name in the registry.
+    pub target: &'a str,
+}
+
+/// What can be asked for a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a> {
     /// A user's request enters at the requester's edge.

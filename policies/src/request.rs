@@ -8,7 +8,7 @@ use cedar_policy::{
 };
 use identity::{Scopes, SpiffeId};
 
-use crate::{Action, Question};
+use crate::{Action, Question, Use};
 
 /// The names of `schema.cedarschema`, parsed once.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(crate) struct Vocabulary {
     role: EntityTypeName,
     begin: EntityUid,
     exchange: EntityUid,
+    own_use: EntityUid,
 }
 
 /// A question with everything that does not change when it is asked again for another scope.
@@ -28,11 +29,17 @@ pub(crate) struct Prepared {
     principal: EntityUid,
     action: EntityUid,
     resource: EntityUid,
+    /// `None` where no user is.
+    delegation: Option<Delegation>,
+    /// The user with groups and roles as parents. Workloads and targets need no entry: nothing is above them.
+    entities: Entities,
+}
+
+/// For whom, through whom, and what is handed on.
+struct Delegation {
     subject: EntityUid,
     actors: RestrictedExpression,
     passes_on: RestrictedExpression,
-    /// The user with groups and roles as parents. Workloads and targets need no entry: nothing is above them.
-    entities: Entities,
 }
 
 /// Why a question could not be put to Cedar.
@@ -57,6 +64,7 @@ impl Vocabulary {
             role: "Role".parse()?,
             begin: r#"Action::"begin""#.parse()?,
             exchange: r#"Action::"exchange""#.parse()?,
+            own_use: r#"Action::"use""#.parse()?,
         })
     }
 
@@ -70,6 +78,10 @@ impl Vocabulary {
 
     pub(crate) const fn exchange(&self) -> &EntityUid {
         &self.exchange
+    }
+
+    pub(crate) const fn own_use(&self) -> &EntityUid {
+        &self.own_use
     }
 }
 
@@ -89,11 +101,23 @@ impl Prepared {
             principal: words.workload(question.requester),
             action: action.clone(),
             resource,
-            subject,
-            actors: RestrictedExpression::new_set(actors),
-            passes_on: set(question.passes_on),
+            delegation: Some(Delegation {
+                subject,
+                actors: RestrictedExpression::new_set(actors),
+                passes_on: set(question.passes_on),
+            }),
             entities: Entities::from_entities([user], None).map_err(|error| Unaskable::Entities(error.to_string()))?,
         })
+    }
+
+    pub(crate) fn own(asked: &Use<'_>, words: &Vocabulary) -> Self {
+        Self {
+            principal: words.workload(asked.requester),
+            action: words.own_use.clone(),
+            resource: words.target(asked.target),
+            delegation: None,
+            entities: Entities::empty(),
+        }
     }
 
     pub(crate) const fn resource(&self) -> &EntityUid {
@@ -107,13 +131,16 @@ impl Prepared {
     /// The request for these scopes. It is checked against the schema: what strict validation promises of a rule
     /// holds only for such requests.
     pub(crate) fn with(&self, scopes: &Scopes, schema: &Schema) -> Result<Request, Unaskable> {
-        let context = Context::from_pairs([
-            ("subject".to_owned(), RestrictedExpression::new_entity_uid(self.subject.clone())),
-            ("actors".to_owned(), self.actors.clone()),
-            ("scopes".to_owned(), set(scopes)),
-            ("passes_on".to_owned(), self.passes_on.clone()),
-        ])
-        .map_err(|error| Unaskable::Context(error.to_string()))?;
+        let context = match &self.delegation {
+            None => Context::empty(),
+            Some(Delegation { subject, actors, passes_on }) => Context::from_pairs([
+                ("subject".to_owned(), RestrictedExpression::new_entity_uid(subject.clone())),
+                ("actors".to_owned(), actors.clone()),
+                ("scopes".to_owned(), set(scopes)),
+                ("passes_on".to_owned(), passes_on.clone()),
+            ])
+            .map_err(|error| Unaskable::Context(error.to_string()))?,
+        };
         let (principal, action, resource) = (self.principal.clone(), self.action.clone(), self.resource.clone());
         Request::new(principal, action, resource, context, Some(schema))
             .map_err(|error| Unaskable::Request(error.to_string()))

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
-    ValidationMode, Validator,
+    ValidationError, ValidationMode, Validator,
 };
-use identity::{Refusal, SpiffeId};
+use identity::Refusal;
 use miette::Diagnostic;
 
-use crate::{PolicyProblem, Terms, nesting::too_deep, request::Vocabulary};
+use crate::{PolicyProblem, Terms, nesting::too_deep, request::Vocabulary, terms::BadAnnotation};
 
 /// Longest id in bytes: it stands in every record and refusal.
 const ID_LENGTH_MAX: usize = 64;
@@ -28,7 +28,12 @@ pub(crate) struct Rule {
 
 impl Rule {
     /// Reads the rule of `file`, whose content is `text`.
-    pub(crate) fn read(file: &Path, text: &str, validator: &Validator) -> Result<Self, Vec<PolicyProblem>> {
+    pub(crate) fn read(
+        file: &Path,
+        text: &str,
+        validator: &Validator,
+        words: &Vocabulary,
+    ) -> Result<Self, Vec<PolicyProblem>> {
         if let Some(offset) = too_deep(text) {
             return Err(vec![PolicyProblem::at(
                 file,
@@ -46,6 +51,7 @@ impl Rule {
 
         let mut bad = Vec::new();
         let terms = Terms::read(policy.annotations(), policy.effect() == Effect::Permit, &mut bad);
+        bad.extend(terms_of_a_user(policy, &terms, words));
         let named = |name: &str| find(text, &format!("@{name}"));
         problems.extend(bad.into_iter().map(|bad| PolicyProblem::at(file, text, named(&bad.name), bad.message)));
 
@@ -60,28 +66,32 @@ impl Rule {
         Ok(Self { text: text.to_owned(), policy, terms, id_offset: named("id"), id })
     }
 
-    /// Whether this is a permit whose heads admit that `workload` calls `target`; its conditions are not looked at.
-    pub(crate) fn lets_reach(&self, workload: &SpiffeId, target: &str, words: &Vocabulary) -> bool {
-        let (workload, target) = (words.workload(workload), words.target(target));
-        let admits = |kind: &cedar_policy::EntityTypeName, uid: &EntityUid| uid.type_name() == kind;
+    /// Whether this is a permit whose heads admit that `workload` does `asked` to `target`; its conditions are not
+    /// looked at.
+    pub(crate) fn admits(&self, workload: &EntityUid, asked: &EntityUid, target: &EntityUid) -> bool {
         let principal = match self.policy.principal_constraint() {
             PrincipalConstraint::Any => true,
-            PrincipalConstraint::Eq(named) | PrincipalConstraint::In(named) => named == workload,
-            PrincipalConstraint::Is(kind) => admits(&kind, &workload),
-            PrincipalConstraint::IsIn(kind, named) => admits(&kind, &workload) && named == workload,
+            PrincipalConstraint::Eq(named) | PrincipalConstraint::In(named) => named == *workload,
+            PrincipalConstraint::Is(kind) => *workload.type_name() == kind,
+            PrincipalConstraint::IsIn(kind, named) => *workload.type_name() == kind && named == *workload,
         };
+        principal && self.admits_anyone(asked, target)
+    }
+
+    /// The same for whatever workload.
+    pub(crate) fn admits_anyone(&self, asked: &EntityUid, target: &EntityUid) -> bool {
         let resource = match self.policy.resource_constraint() {
             ResourceConstraint::Any => true,
-            ResourceConstraint::Eq(named) | ResourceConstraint::In(named) => named == target,
-            ResourceConstraint::Is(kind) => admits(&kind, &target),
-            ResourceConstraint::IsIn(kind, named) => admits(&kind, &target) && named == target,
+            ResourceConstraint::Eq(named) | ResourceConstraint::In(named) => named == *target,
+            ResourceConstraint::Is(kind) => *target.type_name() == kind,
+            ResourceConstraint::IsIn(kind, named) => *target.type_name() == kind && named == *target,
         };
         let action = match self.policy.action_constraint() {
             ActionConstraint::Any => true,
-            ActionConstraint::Eq(named) => named == *words.exchange(),
-            ActionConstraint::In(named) => named.contains(words.exchange()),
+            ActionConstraint::Eq(named) => named == *asked,
+            ActionConstraint::In(named) => named.contains(asked),
         };
-        self.policy.effect() == Effect::Permit && principal && action && resource
+        self.policy.effect() == Effect::Permit && action && resource
     }
 }
 
@@ -93,7 +103,11 @@ fn not_valid(file: &Path, text: &str, set: &PolicySet, validator: &Validator) ->
     let told = |id: &PolicyId, found: &dyn Diagnostic| {
         PolicyProblem::from_cedar(file, text, found).without(&format!("for policy `{id}`,"))
     };
-    let errors: Vec<_> = found.validation_errors().map(|error| told(error.policy_id(), error)).collect();
+    let error = |error: &ValidationError| {
+        let problem = told(error.policy_id(), error);
+        if matches!(error, ValidationError::UnrecognizedActionId(_)) { problem.meaning_action() } else { problem }
+    };
+    let errors: Vec<_> = found.validation_errors().map(error).collect();
     if !errors.is_empty() {
         return errors;
     }
@@ -135,6 +149,21 @@ fn heads_missing(file: &Path, text: &str, policy: &Policy) -> Vec<PolicyProblem>
         PolicyProblem::at(file, text, find(text, "permit"), message)
     });
     missing.collect()
+}
+
+/// Terms about a user's session on a permit that is for no user: they would look as if they meant something.
+fn terms_of_a_user(policy: &Policy, terms: &Terms, words: &Vocabulary) -> Vec<BadAnnotation> {
+    let own = match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(named) => named == *words.own_use(),
+        ActionConstraint::In(named) => named.iter().all(|action| action == words.own_use()),
+    };
+    let found = [("long_work", terms.long_work.is_some()), ("liveness", terms.strict)];
+    let meaningless = found.into_iter().filter(|(_name, stands)| own && *stands).map(|(name, _stands)| {
+        let message = format!("`@{name}` stands on a permit of `use`, where no user is");
+        BadAnnotation { name: name.to_owned(), message }
+    });
+    meaningless.collect()
 }
 
 fn id_fault(id: &str) -> Option<String> {

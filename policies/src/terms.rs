@@ -7,8 +7,8 @@ use std::time::Duration;
 pub const LIFE_MAX: Duration = Duration::from_hours(1);
 /// Annotations that a rule may have. `id` is read by the rule itself.
 const KNOWN: [&str; 4] = ["id", "max_life", "long_work", "liveness"];
-/// How unlike a known annotation a misspelt one may be for "did you mean": a letter or two.
-const LIKENESS_MIN: f64 = 0.8;
+/// How unlike a known word a misspelt one may be for "did you mean": a letter or two.
+pub(crate) const LIKENESS_MIN: f64 = 0.8;
 
 /// The terms of one permit, or the strictest of several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

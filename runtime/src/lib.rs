@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod mtls;
+pub mod outside;
 pub mod process;
 pub mod ready_file;
 pub mod serve;

@@ -23,13 +23,13 @@ impl ReadyFile {
     ///
     /// # Errors
     /// The folder does not exist or cannot be written; the error names the file.
-    pub fn write(&self, addresses: &BTreeMap<&'static str, String>) -> io::Result<()> {
+    pub fn write(&self, addresses: &BTreeMap<&str, String>) -> io::Result<()> {
         let Some(path) = &self.0 else { return Ok(()) };
         write(path, addresses).map_err(|fault| io::Error::new(fault.kind(), format!("`{}`: {fault}", path.display())))
     }
 }
 
-fn write(path: &Path, addresses: &BTreeMap<&'static str, String>) -> io::Result<()> {
+fn write(path: &Path, addresses: &BTreeMap<&str, String>) -> io::Result<()> {
     let beside = beside(path)?;
     // Only ours: what lies there under this name is left from a process that died, or waits for us to write into
     // somebody else's file.

@@ -77,6 +77,15 @@ pub enum DoorTlsFault {
     /// The file holds no certificate.
     #[error("`{path}` holds no certificate", path = .0.display())]
     Empty(PathBuf),
+    /// The file holds a certificate by which nobody can be proved.
+    #[error("`{path}` holds a certificate that cannot be an authority", path = path.display())]
+    NoAuthority {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: rustls::Error,
+    },
     /// The key is of an unknown kind or belongs to another certificate.
     #[error("certificate and key do not fit")]
     Unusable(#[source] rustls::Error),

@@ -3,6 +3,7 @@
 //! keeps the last one through an outage until it expires.
 
 mod follow;
+mod jwt_keys;
 mod material;
 mod tokens;
 
@@ -11,8 +12,11 @@ use std::{fmt, future, sync::Arc, time::Duration};
 use identity::{KeySet, UnixTime};
 use tokio::sync::watch;
 
-use self::tokens::Tokens;
-pub use self::{material::Identity, tokens::JwtSvid};
+use self::jwt_keys::JwtKeys;
+pub use self::{
+    material::Identity,
+    tokens::{JwtSvid, JwtSvids},
+};
 use crate::process::Process;
 
 /// Longest wait for an answer of the Workload API that is not a stream: it sits on the same host.
@@ -22,7 +26,7 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub struct Workload {
     state: watch::Receiver<State>,
-    tokens: Arc<Tokens>,
+    jwt_keys: Arc<JwtKeys>,
 }
 
 /// What the Workload API said last.
@@ -100,36 +104,26 @@ impl Workload {
         self.state.clone()
     }
 
-    /// A JWT-SVID of this identity for `audience`: cached to half of its life, one request at a time for each audience,
-    /// each within [`ANSWER_MAX`]. Dropped half-way, nothing is cached.
-    ///
-    /// # Errors
-    /// The [`IdentityFault`].
-    pub async fn jwt_svid(&self, audience: &str, now: UnixTime) -> Result<JwtSvid, IdentityFault> {
-        let identity = self.identity(now)?;
-        self.tokens.svid(identity.id(), audience, now).await
-    }
-
     /// The keys that verify JWT-SVIDs of the own trust domain, fetched anew within [`ANSWER_MAX`].
     ///
     /// # Errors
     /// The [`IdentityFault`].
     pub async fn jwt_keys(&self) -> Result<KeySet, IdentityFault> {
         let identity = self.identity(crate::clock::now())?;
-        self.tokens.keys(identity.trust_domain()).await
+        self.jwt_keys.of(identity.trust_domain()).await
     }
 
     fn follow(endpoint: &str, hint: Option<String>, process: &Process) -> Self {
         let (sender, state) = watch::channel(State::Waiting);
         let follower = follow::Follower::new(endpoint, hint, sender, &process.telemetry);
         process.shutdown.background("workload api", follower.run());
-        Self { state, tokens: Arc::new(Tokens::new(endpoint)) }
+        Self { state, jwt_keys: Arc::new(JwtKeys::new(endpoint)) }
     }
 
     /// A workload that says what a channel says.
     #[cfg(test)]
     pub(crate) fn over(state: watch::Receiver<State>) -> Self {
-        Self { state, tokens: Arc::new(Tokens::new("unix:///nowhere")) }
+        Self { state, jwt_keys: Arc::new(JwtKeys::new("unix:///nowhere")) }
     }
 }
 

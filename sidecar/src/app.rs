@@ -9,11 +9,13 @@ use hyper::{body::Incoming, service::service_fn};
 use crate::{
     broker::{self, Broker},
     config::{Config, EdgeConfig, RawConfig},
-    inbound::{Callers, Inbound, Sessions},
+    inbound::{Callers, Inbound},
     metrics::Metrics,
     outbound::{Credentials, Outbound},
+    own::Own,
     perimeter::Room,
     pool::Pool,
+    sessions::Sessions,
     snapshot::Snapshots,
     transactions::Transactions,
 };
@@ -24,7 +26,7 @@ use runtime::{
     process::Process,
     serve::{self, Listener},
     shutdown::Shutdown,
-    workload::Workload,
+    workload::{JwtSvids, Workload},
 };
 
 /// The sidecar.
@@ -50,7 +52,7 @@ impl runtime::process::App for App {
         let metrics = Metrics::new(telemetry);
         let snapshots = Snapshots::default();
         let transactions = Transactions::default();
-        let pool = Pool::new(workload.clone(), shutdown);
+        let pool = Pool::new(workload.clone(), config.outside, shutdown);
         let room = Room::new();
         let connector = Connector::new(workload.clone());
         let watching = broker::follow(config.broker.clone(), connector, snapshots.clone(), targets, shutdown.clone());
@@ -60,6 +62,7 @@ impl runtime::process::App for App {
             workload: workload.clone(),
             snapshots: snapshots.clone(),
             transactions: transactions.clone(),
+            sessions: Sessions::new(),
             credentials: Credentials::new(broker.clone(), shutdown.clone(), metrics.clone()),
             pool: pool.clone(),
             room: room.clone(),
@@ -95,6 +98,13 @@ impl runtime::process::App for App {
             addresses.insert("edge", listener.address().to_string());
             serve_edge(edge, listener, Arc::clone(&inbound), shutdown);
         }
+        if let Some(listen) = config.own {
+            let listener = bind(&listen.to_string()).await?.counted(telemetry, "self");
+            addresses.insert("self", listener.address().to_string());
+            // Only where this door is on can the process fetch a JWT-SVID at all.
+            let svids = JwtSvids::new(&config.workload_api, workload.clone());
+            serve_own(listener, Own::beside(&inbound, svids), shutdown);
+        }
         serve_mesh(mesh, Acceptor::new(workload), inbound, shutdown);
         serve_agent(agent, outbound, shutdown);
         ready_file.write(&addresses).context("cannot write the ready file")?;
@@ -129,6 +139,18 @@ fn serve_agent(listener: Listener, outbound: Arc<Outbound>, shutdown: &Shutdown)
         })
     });
     shutdown.spawn("agent door", door);
+}
+
+fn serve_own(listener: Listener, own: Own, shutdown: &Shutdown) {
+    let own = Arc::new(own);
+    let door = serve::plain(listener, shutdown.clone(), move |_from| {
+        let own = Arc::clone(&own);
+        service_fn(move |request: Request<Incoming>| {
+            let own = Arc::clone(&own);
+            Box::pin(async move { Ok::<_, Infallible>(own.call(request).await) })
+        })
+    });
+    shutdown.spawn("self door", door);
 }
 
 fn serve_edge(edge: EdgeConfig, listener: Listener, inbound: Arc<Inbound>, shutdown: &Shutdown) {

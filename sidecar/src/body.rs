@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-pub(crate) use self::flow::Flow;
+pub(crate) use self::flow::{Flow, Guard};
 use crate::strip;
 
 /// A body of any origin.

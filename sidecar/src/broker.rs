@@ -1,4 +1,4 @@
-//! The client of the broker's token endpoint (RFC 8693 over mTLS). What the broker refuses keeps its code; everything
+//! The client of the broker: its token endpoint (RFC 8693 over mTLS), and leave to call in the own name. What the broker refuses keeps its code; everything
 //! that is no clear answer is a fault. No credential is sent before the broker has proved its SPIFFE ID.
 
 #[cfg(test)]
@@ -8,6 +8,7 @@ mod watch;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::time::timeout;
@@ -102,6 +103,16 @@ impl Broker {
         self.ask("call", &form, ACCESS_TOKEN).await
     }
 
+    /// Whether this workload may call the target with this audience in its own name, and for how long that holds.
+    ///
+    /// # Errors
+    /// The broker's refusal, or a fault. Dropped half-way, it may have been recorded.
+    pub(crate) async fn may_use(&self, audience: &Audience) -> Result<Duration, Refusal> {
+        let form = written(&[("resource", audience.as_str())]);
+        let asked = async { reply::allowed(&self.post("/use", form).await?) };
+        self.counted("use", timeout(EXCHANGE_MAX, asked).await.unwrap_or(Err(Refusal::FaultBroker)))
+    }
+
     /// *renew*: the same transaction token with a later end (`protocol.md` §5).
     ///
     /// # Errors
@@ -125,8 +136,12 @@ impl Broker {
     }
 
     async fn ask(&self, operation: &'static str, form: &[(&str, &str)], issued_type: &str) -> Result<Issued, Refusal> {
-        let asked = timeout(EXCHANGE_MAX, self.exchange(form, issued_type)).await;
-        let outcome = asked.unwrap_or(Err(Refusal::FaultBroker));
+        let form = written(&[&[("grant_type", TOKEN_EXCHANGE)], form].concat());
+        let asked = async { reply::granted(&self.post("/token", form).await?, issued_type) };
+        self.counted(operation, timeout(EXCHANGE_MAX, asked).await.unwrap_or(Err(Refusal::FaultBroker)))
+    }
+
+    fn counted<T>(&self, operation: &'static str, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
         match &outcome {
             Ok(_) => self.metrics.broker(operation, "granted"),
             Err(refusal) => self.metrics.broker(operation, &refusal.code()),
@@ -134,19 +149,20 @@ impl Broker {
         outcome
     }
 
-    async fn exchange(&self, form: &[(&str, &str)], issued_type: &str) -> Result<Issued, Refusal> {
-        let request = Request::post("/token")
+    /// The body of a good answer; any other is a refusal.
+    async fn post(&self, path: &'static str, form: String) -> Result<Bytes, Refusal> {
+        let request = Request::post(path)
             .header(header::HOST, &self.host)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json")
-            .body(Body::full(written(form)))
+            .body(Body::full(form))
             .map_err(|_host| Refusal::FaultBroker)?;
         let response = self.pool.send(&self.upstream, request).await.map_err(|fault| self.fault(&fault))?;
         let status = response.status();
         let collected = Limited::new(response.into_body(), ANSWER_LENGTH_MAX).collect().await;
         let answer = collected.map_err(|_broken| Refusal::FaultBroker)?.to_bytes();
         match status {
-            StatusCode::OK => reply::granted(&answer, issued_type),
+            StatusCode::OK => Ok(answer),
             _refused => Err(reply::refused(&answer)),
         }
     }
@@ -161,9 +177,7 @@ impl Broker {
 }
 
 fn written(form: &[(&str, &str)]) -> String {
-    let mut body = form_urlencoded::Serializer::new(String::new());
-    body.append_pair("grant_type", TOKEN_EXCHANGE).extend_pairs(form);
-    body.finish()
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
 }
 
 fn verified(issued: Issued, snapshot: &Snapshot) -> Result<Held, Refusal> {

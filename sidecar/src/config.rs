@@ -6,10 +6,10 @@ mod raw;
 use std::net::SocketAddr;
 
 use identity::{check_address, workload_id};
-use runtime::{admin::AdminListen, config::Problems, tls::DoorTls};
+use runtime::{admin::AdminListen, config::Problems, outside::Outside, tls::DoorTls};
 use url::{Host, Url};
 
-pub use self::raw::{RawAdmin, RawAgent, RawBroker, RawConfig, RawEdge, RawMesh, RawTls};
+pub use self::raw::{RawAdmin, RawAgent, RawBroker, RawConfig, RawEdge, RawMesh, RawOutside, RawOwn, RawTls};
 use crate::broker::BrokerAddress;
 
 /// The sidecar's configuration.
@@ -21,6 +21,10 @@ pub struct Config {
     pub(crate) app: String,
     pub(crate) mesh: String,
     pub(crate) agent: SocketAddr,
+    /// The `self` door.
+    pub(crate) own: Option<SocketAddr>,
+    /// Who proves the names of services.
+    pub(crate) outside: Option<Outside>,
     pub(crate) edge: Option<EdgeConfig>,
     pub(crate) admin: AdminListen,
 }
@@ -42,8 +46,11 @@ impl Config {
         let broker = broker(&raw.broker, problems);
         let app = app(&raw.app, problems);
         is_address("mesh.listen", &raw.mesh.listen, problems);
-        let agent = agent(&raw.agent.listen, problems);
+        let agent = loopback("agent.listen", &raw.agent.listen, problems);
+        let own = raw.own.as_ref().map(|own| loopback("self.listen", &own.listen, problems));
+        let outside = raw.outside.as_ref().map(|outside| problems.outside("outside.ca", &outside.ca));
         let mut doors = vec![("mesh.listen", raw.mesh.listen.as_str()), ("agent.listen", raw.agent.listen.as_str())];
+        doors.extend(raw.own.as_ref().map(|own| ("self.listen", own.listen.as_str())));
         doors.extend(raw.edge.as_ref().map(|edge| ("edge.listen", edge.listen.as_str())));
         doors.push(("admin.listen", raw.admin.listen.as_str()));
         problems.distinct_doors(&doors);
@@ -59,10 +66,9 @@ impl Config {
             app: app?,
             mesh: raw.mesh.listen,
             agent: agent?,
-            edge: match edge {
-                None => None,
-                Some(edge) => Some(edge?),
-            },
+            own: own.map_or(Some(None), |own| own.map(Some))?,
+            outside: outside.map_or(Some(None), |outside| outside.map(Some))?,
+            edge: edge.map_or(Some(None), |edge| edge.map(Some))?,
             admin: admin?,
         })
     }
@@ -112,15 +118,16 @@ fn bare_url(text: &str, scheme: &str) -> Option<String> {
     bare.then(|| format!("{host}:{port}"))
 }
 
-fn agent(listen: &str, problems: &mut Problems) -> Option<SocketAddr> {
+/// The address of a door that adds credentials to whatever comes.
+fn loopback(key: &str, listen: &str, problems: &mut Problems) -> Option<SocketAddr> {
     match listen.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_loopback() => Some(address),
         Ok(_) => {
-            problems.at("agent.listen", format!("`{listen}` is not loopback; this door adds credentials for its app"));
+            problems.at(key, format!("`{listen}` is not loopback; this door adds credentials for its app"));
             None
         }
         Err(_not_an_address) => {
-            problems.at("agent.listen", format!("`{listen}` is no `127.0.0.1:<port>`; names are not resolved here"));
+            problems.at(key, format!("`{listen}` is no `127.0.0.1:<port>`; names are not resolved here"));
             None
         }
     }

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 
 pub use self::authorize::Permit;
 pub(crate) use self::callers::Callers;
-pub(crate) use self::session::Sessions;
+pub(crate) use self::session::Owner;
 use crate::{
     answer::{About, Door},
     body::Body,
@@ -26,6 +26,7 @@ use crate::{
     metrics::Metrics,
     perimeter::Room,
     pool::{Pool, Upstream},
+    sessions::Sessions,
     snapshot::Snapshots,
     transactions::Transactions,
 };
@@ -51,7 +52,7 @@ pub(crate) struct Inbound {
     /// Who has how much in progress.
     pub(crate) callers: Callers,
     /// MCP sessions and whose they are.
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: Sessions<Owner>,
     /// Counters.
     pub(crate) metrics: Metrics,
     /// For renewals and watches over answers.
@@ -64,28 +65,18 @@ impl Inbound {
         let mut about = About::new(Door::Mesh);
         about.peer = Some(peer.id().clone());
         let outcome = mesh::serve(self, peer, request, &mut about).await;
-        self.answer(outcome, &about, Door::Mesh)
+        about.answer(outcome, &self.metrics)
     }
 
     /// Answers a user's request; `tls` says whether it came over TLS. Dropped half-way, the app may have got it.
     pub(crate) async fn edge(&self, request: Request<Incoming>, tls: bool) -> Response<Body> {
         let mut about = About::new(Door::Edge);
         let outcome = edge::serve(self, request, tls, &mut about).await;
-        self.answer(outcome, &about, Door::Edge)
+        about.answer(outcome, &self.metrics)
     }
 
     fn upstream(&self) -> Upstream {
         Upstream::App(self.app.clone())
-    }
-
-    fn answer(&self, outcome: Result<Response<Body>, Refusal>, about: &About, door: Door) -> Response<Body> {
-        match outcome {
-            Ok(response) => {
-                self.metrics.request(door.name(), "forwarded");
-                response
-            }
-            Err(refusal) => about.refuse(&refusal, &self.metrics),
-        }
     }
 }
 

@@ -3,9 +3,11 @@
 //! another reader could understand differently is refused, never repaired.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use crate::trace;
 use identity::{McpOperation, Refusal, parse_strict};
 
 /// Names that a JSON-RPC 2.0 message may have at its top. Some servers match names in any case, so a `Method` beside
@@ -21,6 +23,8 @@ const REFUSED: i64 = -32000;
 pub(crate) struct Message {
     /// What it asks for.
     pub(crate) ask: Ask,
+    /// `_meta.traceparent`, as it is written (MCP 2026-07-28).
+    pub(crate) traceparent: Option<String>,
     /// How to answer it.
     pub(crate) rpc: Rpc,
 }
@@ -30,10 +34,12 @@ pub(crate) struct Message {
 pub(crate) enum Ask {
     /// `initialize`, which may open a session.
     Initialize,
+    /// `notifications/initialized`, which ends the opening.
+    Initialized,
     /// `tools/list`, whose answer is filtered.
     ListTools,
-    /// Another method that needs no scope, a notification or a response.
-    Free,
+    /// Another method that needs no scope, a notification or a response; by a name of ours, for logs.
+    Free(&'static str),
     /// `tools/call` of this tool.
     Tool(String),
     /// `resources/read` of this URI.
@@ -46,10 +52,23 @@ impl Ask {
     /// The operation that needs a scope, if it is one.
     pub(crate) fn operation(&self) -> Option<McpOperation<'_>> {
         match self {
-            Self::Initialize | Self::ListTools | Self::Free => None,
+            Self::Initialize | Self::Initialized | Self::ListTools | Self::Free(_) => None,
             Self::Tool(name) => Some(McpOperation::Tool(name)),
             Self::Resource(uri) => Some(McpOperation::Resource(uri)),
             Self::Prompt(name) => Some(McpOperation::Prompt(name)),
+        }
+    }
+
+    /// Its name in logs. To be told only of a message that the target maps: names come from the app.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Initialize => "initialize".to_owned(),
+            Self::Initialized => "notifications/initialized".to_owned(),
+            Self::ListTools => "tools/list".to_owned(),
+            Self::Free(name) => (*name).to_owned(),
+            Self::Tool(name) => format!("tools/call {name}"),
+            Self::Resource(uri) => format!("resources/read {uri}"),
+            Self::Prompt(name) => format!("prompts/get {name}"),
         }
     }
 }
@@ -93,7 +112,7 @@ pub(crate) fn read(body: &[u8], headers: &HeaderMap) -> Result<Message, McpFault
         Err(refusal) => return Err(McpFault { refusal, rpc }),
     };
     if agrees(headers, &members, &ask) {
-        Ok(Message { ask, rpc })
+        Ok(Message { ask, traceparent: traceparent(&members), rpc })
     } else {
         Err(McpFault { refusal: Refusal::CallMalformed, rpc: Rpc { code: HEADER_MISMATCH, ..rpc } })
     }
@@ -107,7 +126,7 @@ fn ask(members: &Map<String, Value>) -> Result<Ask, Refusal> {
     let answered = members.contains_key("result") || members.contains_key("error");
     let method = match members.get("method") {
         Some(Value::String(method)) if !answered => method.as_str(),
-        None if answered => return Ok(Ask::Free),
+        None if answered => return Ok(Ask::Free("response")),
         Some(_) | None => return Err(Refusal::CallMalformed),
     };
     match method {
@@ -116,8 +135,12 @@ fn ask(members: &Map<String, Value>) -> Result<Ask, Refusal> {
         "tools/call" => parameter(members, "name").map(Ask::Tool),
         "resources/read" => parameter(members, "uri").map(Ask::Resource),
         "prompts/get" => parameter(members, "name").map(Ask::Prompt),
-        "ping" | "server/discover" | "logging/setLevel" => Ok(Ask::Free),
-        other if other.starts_with("notifications/") || other.ends_with("/list") => Ok(Ask::Free),
+        "ping" => Ok(Ask::Free("ping")),
+        "server/discover" => Ok(Ask::Free("server/discover")),
+        "logging/setLevel" => Ok(Ask::Free("logging/setLevel")),
+        "notifications/initialized" if !members.contains_key("id") => Ok(Ask::Initialized),
+        other if other.starts_with("notifications/") => Ok(Ask::Free("notifications")),
+        other if other.ends_with("/list") => Ok(Ask::Free("list")),
         _unmapped => Err(Refusal::CallUnmapped),
     }
 }
@@ -131,9 +154,26 @@ fn parameter(members: &Map<String, Value>, name: &str) -> Result<String, Refusal
     params.get(name).and_then(Value::as_str).map(str::to_owned).ok_or(Refusal::CallMalformed)
 }
 
+fn traceparent(members: &Map<String, Value>) -> Option<String> {
+    members.get("params")?.get("_meta")?.get("traceparent")?.as_str().map(str::to_owned)
+}
+
+/// `message` with `to` in its `_meta` in the place of the `traceparent` that is written there: a server that takes its
+/// trace from there must not take one that a caller chose.
+///
+/// # Errors
+/// [`Refusal::CallMalformed`] where it is written in a way that is not found again, such as with escapes.
+pub(crate) fn retraced(message: Bytes, from: &str, to: &str) -> Result<Bytes, Refusal> {
+    let changed = trace::replaced(message, &format!("\"{from}\""), &format!("\"{to}\""));
+    match parse_strict(&changed) {
+        Ok(Value::Object(members)) if traceparent(&members).as_deref() == Some(to) => Ok(changed),
+        Ok(_) | Err(_) => Err(Refusal::CallMalformed),
+    }
+}
+
 fn agrees(headers: &HeaderMap, members: &Map<String, Value>, ask: &Ask) -> bool {
     let name = match ask {
-        Ask::Initialize | Ask::ListTools | Ask::Free => None,
+        Ask::Initialize | Ask::Initialized | Ask::ListTools | Ask::Free(_) => None,
         Ask::Tool(name) | Ask::Resource(name) | Ask::Prompt(name) => Some(name.as_str()),
     };
     says(headers, "mcp-method", members.get("method").and_then(Value::as_str)) && says(headers, "mcp-name", name)
@@ -159,132 +199,4 @@ fn decoded(value: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn read_plain(body: &str) -> Result<Message, McpFault> {
-        read(body.as_bytes(), &HeaderMap::new())
-    }
-
-    fn asked(method: &str, params: &Value) -> Result<Ask, Refusal> {
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        read_plain(&body.to_string()).map(|message| message.ask).map_err(|fault| fault.refusal)
-    }
-
-    fn refusal(body: &str) -> Option<Refusal> {
-        read_plain(body).err().map(|fault| fault.refusal)
-    }
-
-    #[test]
-    fn operations_that_need_a_scope_are_told_with_their_name() {
-        assert_eq!(asked("tools/call", &json!({"name": "list_tickets"})), Ok(Ask::Tool("list_tickets".into())));
-        assert_eq!(asked("resources/read", &json!({"uri": "ticket://1"})), Ok(Ask::Resource("ticket://1".into())));
-        assert_eq!(asked("prompts/get", &json!({"name": "summary"})), Ok(Ask::Prompt("summary".into())));
-    }
-
-    #[test]
-    fn methods_without_scope_are_known() {
-        assert_eq!(asked("initialize", &json!({})), Ok(Ask::Initialize));
-        assert_eq!(asked("tools/list", &json!({})), Ok(Ask::ListTools));
-        for method in [
-            "ping",
-            "notifications/initialized",
-            "notifications/cancelled",
-            "resources/list",
-            "resources/templates/list",
-            "prompts/list",
-            "server/discover",
-            "logging/setLevel",
-        ] {
-            assert_eq!(asked(method, &json!({})), Ok(Ask::Free), "{method}");
-        }
-        let answer = r#"{"jsonrpc":"2.0","id":"a","result":{"name":"x"}}"#;
-        assert_eq!(read_plain(answer).map(|message| message.ask), Ok(Ask::Free));
-    }
-
-    #[test]
-    fn every_other_method_is_unmapped() {
-        for method in ["resources/subscribe", "completion/complete", "tools/Call", "TOOLS/CALL", "", "tools", "ping "] {
-            assert_eq!(asked(method, &json!({"name": "x"})), Err(Refusal::CallUnmapped), "{method}");
-        }
-    }
-
-    #[test]
-    fn a_batch_is_refused() {
-        assert_eq!(refusal("[]"), Some(Refusal::CallBatch));
-        assert_eq!(refusal(r#" [{"jsonrpc":"2.0","id":1,"method":"ping"}]"#), Some(Refusal::CallBatch));
-    }
-
-    #[test]
-    fn what_could_be_read_in_two_ways_is_refused() {
-        for body in [
-            r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"ping","paramſ":{"name":"x"}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"NAME":"b"}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","x":{"y":1,"y":2}}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["a"]}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":1}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":["ping"]}"#,
-            r#"{"jsonrpc":"2.0","id":[1],"method":"ping"}"#,
-            r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
-            r#"{"id":1,"method":"ping"}"#,
-            r#"{"jsonrpc":"2.0","id":1}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {}"#,
-            "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
-            "null",
-            "",
-        ] {
-            assert_eq!(refusal(body), Some(Refusal::CallMalformed), "{body}");
-        }
-    }
-
-    #[test]
-    fn a_body_nested_too_deep_is_refused() {
-        let deep = format!("{}1{}", r#"{"a":"#.repeat(20), "}".repeat(20));
-        let body =
-            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"x","arguments":{deep}}}}}"#);
-        assert_eq!(refusal(&body), Some(Refusal::CallMalformed));
-    }
-
-    #[test]
-    fn ids_are_kept_for_the_answer() {
-        for (id, kept) in [("7", json!(7)), (r#""seven""#, json!("seven")), ("null", Value::Null)] {
-            let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tasks/get"}}"#);
-            let fault = read_plain(&body).expect_err("unmapped");
-            assert_eq!(fault.rpc.id, kept);
-        }
-        let notification = read_plain(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).expect("a message");
-        assert_eq!(notification.rpc.id, Value::Null);
-    }
-
-    #[test]
-    fn headers_that_differ_from_the_body_are_refused() {
-        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"close_ticket"}}"#;
-        let with = |headers: &[(&'static str, &str)]| {
-            let mut map = HeaderMap::new();
-            for (name, value) in headers {
-                map.append(*name, value.parse().expect("a value"));
-            }
-            read(body.as_bytes(), &map)
-        };
-        assert!(with(&[("mcp-method", "tools/call"), ("mcp-name", "close_ticket")]).is_ok());
-        assert!(with(&[("mcp-name", "=?base64?Y2xvc2VfdGlja2V0?=")]).is_ok());
-        for headers in [
-            &[("mcp-method", "tools/list")][..],
-            &[("mcp-name", "list_tickets")],
-            &[("mcp-name", "=?base64?bGlzdF90aWNrZXRz?=")],
-            &[("mcp-name", "=?base64?!?=")],
-            &[("mcp-name", "close_ticket"), ("mcp-name", "list_tickets")],
-        ] {
-            let fault = with(headers).expect_err("differs");
-            assert_eq!(fault.rpc.code, HEADER_MISMATCH, "{headers:?}");
-        }
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     cache: Family<CacheLabels, Counter>,
     broker: Family<BrokerLabels, Counter>,
+    correlations: Family<CorrelationLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,6 +32,11 @@ struct BrokerLabels {
     outcome: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CorrelationLabels {
+    outcome: String,
+}
+
 impl Metrics {
     /// Counters that `telemetry` shows.
     pub(crate) fn new(telemetry: &Telemetry) -> Self {
@@ -38,6 +44,11 @@ impl Metrics {
         telemetry.register("requests", "Requests by door and outcome", metrics.requests.clone());
         telemetry.register("token_cache", "Look-ups in the token cache by outcome", metrics.cache.clone());
         telemetry.register("broker_calls", "Calls to the broker by operation and outcome", metrics.broker.clone());
+        telemetry.register(
+            "correlations",
+            "Calls of the app by what showed their transaction",
+            metrics.correlations.clone(),
+        );
         metrics
     }
 
@@ -54,5 +65,10 @@ impl Metrics {
     /// The broker was asked: `granted` or the code of the refusal.
     pub(crate) fn broker(&self, operation: &'static str, outcome: &str) {
         self.broker.get_or_create(&BrokerLabels { operation, outcome: outcome.to_owned() }).inc();
+    }
+
+    /// The transaction of a call was looked for: `handle`, `trace`, `meta`, `session` or the code of the refusal.
+    pub(crate) fn correlation(&self, outcome: &str) {
+        self.correlations.get_or_create(&CorrelationLabels { outcome: outcome.to_owned() }).inc();
     }
 }

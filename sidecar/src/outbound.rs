@@ -4,23 +4,28 @@
 
 mod credential;
 mod forward;
-mod route;
+pub(crate) mod route;
+mod session;
 mod transaction;
+
+use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 
 pub(crate) use self::credential::Credentials;
-use self::transaction::Transaction;
+use self::{session::Use, transaction::Transaction};
 use crate::{
     answer::{About, Door},
     body::Body,
     metrics::Metrics,
     perimeter,
     pool::Pool,
+    sessions::Sessions,
     snapshot::Snapshots,
-    strip,
-    transactions::Transactions,
+    strip::{self, Shown},
+    trace::TraceContext,
+    transactions::{Authority, Claim, Shows, Signs, Transactions, Way},
 };
 use identity::Refusal;
 use runtime::{clock, shutdown::Shutdown, workload::Workload};
@@ -33,6 +38,8 @@ pub(crate) struct Outbound {
     pub(crate) snapshots: Snapshots,
     /// What is in progress.
     pub(crate) transactions: Transactions,
+    /// MCP sessions that the app opened, and by which authority.
+    pub(crate) sessions: Sessions<Arc<Authority>>,
     /// Tokens, held or asked for.
     pub(crate) credentials: Credentials,
     /// Connections.
@@ -49,13 +56,8 @@ impl Outbound {
     /// Answers a call of the app. Dropped half-way, the target may have got the request.
     pub(crate) async fn agent(&self, request: Request<Incoming>) -> Response<Body> {
         let mut about = About::new(Door::Agent);
-        match self.serve(request, &mut about).await {
-            Ok(response) => {
-                self.metrics.request(Door::Agent.name(), "forwarded");
-                response
-            }
-            Err(refusal) => about.refuse(&refusal, &self.metrics),
-        }
+        let outcome = self.serve(request, &mut about).await;
+        about.answer(outcome, &self.metrics)
     }
 
     async fn serve(&self, request: Request<Incoming>, about: &mut About) -> Result<Response<Body>, Refusal> {
@@ -64,14 +66,43 @@ impl Outbound {
         let host = route::host(&parts)?;
         let now = clock::now();
         let identity = self.workload.identity(now).map_err(|_fault| Refusal::FaultIdentity)?;
-        let transaction = Transaction::find(&self.transactions, shown.handle.as_ref(), identity.id(), now, about)?;
+        // Nothing is waited for before this: a transaction that begins later cannot have made this call.
+        let claim = self.claim(&shown)?;
+        let transaction = Transaction::claimed(&claim, identity.id(), now, about)?;
         let snapshot = self.snapshots.current()?;
         let target = route::target(&snapshot.reaches, &host, parts.uri.path())?;
         about.target = Some(target.name().to_owned());
+        about.peer = Some(target.workload().clone());
         let call = perimeter::read(target, &parts, body, &self.room, about).await?;
         about.scope = Some(call.needs.clone());
+        let (used, session) = Use::of(&self.sessions, target.name(), call.kind, &parts.headers).await?;
+        let meta = call.traceparent.as_deref().and_then(TraceContext::parse).map(|context| context.trace());
+        let shows = Shows { meta, session, of_session: call.kind.is_of_session() };
+        about.way = Some(self.settle(&claim, &shows)?);
+        let traces = transaction.live.traces();
+        traces.leave(&mut parts.headers);
+        strip::tell_tales(&mut parts.headers);
+        let payload = call.payload.changed(|message| traces.leave_message(message));
         let key = credential::Key::new(&transaction, target, &call.needs, snapshot.generation);
         let forward = forward::Forward { door: self, transaction: &transaction, target, key };
-        forward.run(parts, call.payload).await
+        let response = forward.run(parts, payload).await?;
+        let authority = transaction.live.authority().ok_or(Refusal::ChainNotCallee)?;
+        used.note(response.status(), response.headers(), authority).await?;
+        Ok(response)
+    }
+
+    fn claim(&self, shown: &Shown) -> Result<Claim, Refusal> {
+        let trace = shown.trace.map(|context| context.trace());
+        let claimed = self.transactions.claim(Signs { handle: shown.handle.as_ref(), trace });
+        claimed.inspect_err(|refusal| self.metrics.correlation(&refusal.code()))
+    }
+
+    fn settle(&self, claim: &Claim, shows: &Shows) -> Result<Way, Refusal> {
+        let settled = self.transactions.settle(claim, shows);
+        match &settled {
+            Ok(way) => self.metrics.correlation(way.name()),
+            Err(refusal) => self.metrics.correlation(&refusal.code()),
+        }
+        settled
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     body::{Body, Clean},
     mcp::{self, Ask},
 };
-use identity::{Mapping, Refusal, Scopes, Target};
+use identity::{Mapping, Perimeter, Refusal, Scopes, Target};
 
 /// A request that the target maps.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Call {
     pub(crate) kind: Kind,
     /// Its body.
     pub(crate) payload: Payload,
+    /// `_meta.traceparent` of an MCP message.
+    pub(crate) traceparent: Option<String>,
     /// What a held body takes of the room for all, until the call is answered.
     _place: Option<Place>,
 }
@@ -42,6 +44,8 @@ pub(crate) enum Kind {
     Message,
     /// MCP `initialize`: its answer may open a session.
     Initialize,
+    /// MCP `notifications/initialized`: the session is open.
+    Initialized,
     /// MCP `tools/list`: its answer is filtered.
     ListTools,
     /// MCP GET: an event stream from the server.
@@ -55,7 +59,21 @@ impl Kind {
     pub(crate) const fn is_mcp(self) -> bool {
         match self {
             Self::Http => false,
-            Self::Message | Self::Initialize | Self::ListTools | Self::Listen | Self::EndSession => true,
+            Self::Message
+            | Self::Initialize
+            | Self::Initialized
+            | Self::ListTools
+            | Self::Listen
+            | Self::EndSession => true,
+        }
+    }
+
+    /// Whether it belongs to an MCP session itself rather than to work within it. Clients send these from where they
+    /// hold the session, once, and without `_meta`.
+    pub(crate) const fn is_of_session(self) -> bool {
+        match self {
+            Self::Http | Self::Message | Self::Initialize | Self::ListTools => false,
+            Self::Initialized | Self::Listen | Self::EndSession => true,
         }
     }
 }
@@ -78,6 +96,14 @@ impl Payload {
         }
     }
 
+    /// With what `change` makes of a held body; one that streams is not looked at.
+    pub(crate) fn changed(self, change: impl FnOnce(Bytes) -> Bytes) -> Self {
+        match self {
+            Self::Held(bytes) => Self::Held(change(bytes)),
+            Self::Stream(incoming) => Self::Stream(incoming),
+        }
+    }
+
     /// A copy of a body that can be sent again.
     pub(crate) fn again(&self) -> Option<Self> {
         match self {
@@ -97,7 +123,8 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// Finds what `target` maps the request to. Holds an MCP message in `room` and notes in `about` how to answer it.
+/// Finds what `target` maps the request to. Holds an MCP message in `room` and notes in `about` how to answer it and
+/// what it asks for.
 /// Dropped half-way, the body is lost and nothing was sent.
 ///
 /// # Errors
@@ -113,31 +140,66 @@ pub(crate) async fn read(
     let path = parts.uri.path();
     match target.mapping() {
         Mapping::Everything | Mapping::Routes(_) => {
-            let needs = route(target, parts)?;
-            Ok(Call { needs, kind: Kind::Http, payload: Payload::Stream(body), _place: None })
+            let needs = route(target.perimeter(), parts)?;
+            about.operation = Some(operation_of_route(target.perimeter(), parts));
+            Ok(Call { needs, kind: Kind::Http, payload: Payload::Stream(body), traceparent: None, _place: None })
         }
         Mapping::Mcp(_) if reading::is_replaced(parts) => Err(Refusal::CallMalformed),
         Mapping::Mcp(_) => match endpoint(target, path, &parts.method)? {
             Endpoint::Post => message(target, &parts.headers, body, room, about).await,
             Endpoint::Bodiless(kind) if body.is_end_stream() => {
-                Ok(Call { needs: Scopes::none(), kind, payload: Payload::Held(Bytes::new()), _place: None })
+                about.operation = Some(method(parts).to_owned());
+                let payload = Payload::Held(Bytes::new());
+                Ok(Call { needs: Scopes::none(), kind, payload, traceparent: None, _place: None })
             }
             Endpoint::Bodiless(_) => Err(Refusal::CallMalformed),
         },
     }
 }
 
-fn route(target: &Target, parts: &Parts) -> Result<Scopes, Refusal> {
+/// Whether `perimeter` maps a plain HTTP call that needs no scope; notes in `about` what it asks for.
+///
+/// # Errors
+/// [`Refusal::CallUnmapped`] or [`Refusal::CallMalformed`].
+pub(crate) fn check(perimeter: &Perimeter, parts: &Parts, about: &mut About) -> Result<(), Refusal> {
+    let needs = route(perimeter, parts)?;
+    about.operation = Some(operation_of_route(perimeter, parts));
+    if needs.is_empty() { Ok(()) } else { Err(Refusal::CallUnmapped) }
+}
+
+fn route(perimeter: &Perimeter, parts: &Parts) -> Result<Scopes, Refusal> {
     let (method, path) = (parts.method.as_str(), parts.uri.path());
-    let needs = target.scope_of_route(method, path).ok_or(Refusal::CallUnmapped)?;
-    match target.mapping() {
+    let needs = perimeter.scope_of_route(method, path).ok_or(Refusal::CallUnmapped)?;
+    match perimeter.mapping() {
         // Whatever the app makes of it, it is mapped.
         Mapping::Everything => Ok(needs),
         Mapping::Routes(_) | Mapping::Mcp(_) if reading::is_replaced(parts) => Err(Refusal::CallMalformed),
-        Mapping::Routes(routes) if reading::is_two_fold(routes, target.path(), (method, path), &needs) => {
+        Mapping::Routes(routes) if reading::is_two_fold(routes, perimeter.path(), (method, path), &needs) => {
             Err(Refusal::CallUnmapped)
         }
         Mapping::Routes(_) | Mapping::Mcp(_) => Ok(needs),
+    }
+}
+
+/// Method and path as the registry has them. What only the caller wrote does not get into a log.
+fn operation_of_route(perimeter: &Perimeter, parts: &Parts) -> String {
+    match perimeter.route(parts.method.as_str(), parts.uri.path()) {
+        Some(route) => format!("{} {}", parts.method, route.path),
+        None => method(parts).to_owned(),
+    }
+}
+
+/// The method, if it is one of the standard's.
+pub(crate) fn method(parts: &Parts) -> &'static str {
+    match parts.method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
 }
 
@@ -180,12 +242,14 @@ async fn message(
         Some(operation) => target.scope_of_operation(operation).ok_or(Refusal::CallUnmapped)?,
         None => Scopes::none(),
     };
+    about.operation = Some(message.ask.name());
     let kind = match message.ask {
         Ask::Initialize => Kind::Initialize,
+        Ask::Initialized => Kind::Initialized,
         Ask::ListTools => Kind::ListTools,
-        Ask::Free | Ask::Tool(_) | Ask::Resource(_) | Ask::Prompt(_) => Kind::Message,
+        Ask::Free(_) | Ask::Tool(_) | Ask::Resource(_) | Ask::Prompt(_) => Kind::Message,
     };
-    Ok(Call { needs, kind, payload: Payload::Held(bytes), _place: Some(place) })
+    Ok(Call { needs, kind, payload: Payload::Held(bytes), traceparent: message.traceparent, _place: Some(place) })
 }
 
 /// Whether the body says that it is JSON in UTF-8 (RFC 8259 §8.1), once. Some servers decode by `charset`.

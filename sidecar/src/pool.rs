@@ -1,4 +1,4 @@
-//! Connections to the app, to other sidecars and to the broker, kept between requests (HTTP/1.1). A connection belongs
+//! Connections to the app, to other sidecars, to services and to the broker, kept between requests (HTTP/1.1). A connection belongs
 //! to one upstream, one identity of the peer and one SVID of ours: it is dropped when the SVID rotates, after a short
 //! rest, and on any doubt. No request ever waits behind a connection that is not up.
 
@@ -15,17 +15,18 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, ToSocketAddrs},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 
 pub(crate) use self::leased::Leased;
 use crate::body::Body;
-use identity::{Refusal, SpiffeId};
+use identity::{Refusal, ServiceAddress, SpiffeId};
 use runtime::{
     clock,
     mtls::{ConnectFault, Connector},
+    outside::{Outside, OutsideFault},
     serve::{CLIENT_IDLE_MAX, HEADERS_MAX},
     shutdown::Shutdown,
     workload::{Identity, Workload},
@@ -35,7 +36,7 @@ use runtime::{
 const IN_PROGRESS_MAX: usize = 512;
 /// Most resting connections of one upstream: what a burst leaves behind and the next one uses.
 const RESTING_MAX: usize = 64;
-/// Longest wait for a TCP connection to the app, which is on the same host.
+/// Longest wait for a TCP connection on the same host.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// Largest header section of an answer.
 const ANSWER_HEADER_MAX: usize = 64 * 1024;
@@ -49,6 +50,8 @@ pub(crate) enum Upstream {
     App(String),
     /// `host:port` over mTLS, where this workload must answer.
     Workload(String, SpiffeId),
+    /// A service that is no part of the mesh, and the host name that it must prove over TLS.
+    Service(ServiceAddress, String),
 }
 
 /// Why a request got no answer.
@@ -60,6 +63,15 @@ pub(crate) enum SendFault {
     /// The app cannot be reached: nothing was sent.
     #[error("the app cannot be reached")]
     App(#[source] std::io::Error),
+    /// The service cannot be reached: nothing was sent.
+    #[error("the service cannot be reached")]
+    Service(#[source] std::io::Error),
+    /// No connection to the service over TLS: nothing was sent.
+    #[error("no connection to the service")]
+    Outside(#[source] OutsideFault),
+    /// No authority is configured by which a service could prove its name: nothing was sent.
+    #[error("no certificate authority for services is configured (`outside.ca`)")]
+    NoRoots,
     /// [`IN_PROGRESS_MAX`] is reached: nothing was sent.
     #[error("too many requests in progress")]
     Overloaded,
@@ -72,14 +84,30 @@ pub(crate) enum SendFault {
 }
 
 impl SendFault {
+    /// Whether nothing of the request was sent.
+    pub(crate) const fn is_unsent(&self) -> bool {
+        match self {
+            Self::Connect(_)
+            | Self::App(_)
+            | Self::Service(_)
+            | Self::Outside(_)
+            | Self::NoRoots
+            | Self::Overloaded => true,
+            Self::Upgrade | Self::Broken(_) => false,
+        }
+    }
+
     /// What the caller is told.
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
             Self::Connect(ConnectFault::NoIdentity(_)) => Refusal::FaultIdentity,
-            Self::Connect(ConnectFault::WrongIdentity { .. }) => Refusal::PeerWrongIdentity,
-            Self::Connect(ConnectFault::Unreachable { .. } | ConnectFault::Handshake { .. }) => {
-                Refusal::PeerUnreachable
+            Self::Connect(ConnectFault::WrongIdentity { .. }) | Self::Outside(OutsideFault::Unproved { .. }) => {
+                Refusal::PeerWrongIdentity
             }
+            Self::Connect(ConnectFault::Unreachable { .. } | ConnectFault::Handshake { .. })
+            | Self::Outside(OutsideFault::Unreachable { .. } | OutsideFault::Handshake { .. })
+            | Self::Service(_) => Refusal::PeerUnreachable,
+            Self::NoRoots => Refusal::PeerNoRoots,
             Self::Overloaded => Refusal::FaultOverloaded,
             Self::App(_) => Refusal::FaultApp,
             // It may have arrived, so nobody is told to try again.
@@ -94,6 +122,7 @@ pub(crate) struct Pool(Arc<Shared>);
 
 struct Shared {
     connector: Connector,
+    outside: Option<Outside>,
     workload: Workload,
     shutdown: Shutdown,
     lanes: Mutex<HashMap<Upstream, Lane>>,
@@ -117,10 +146,12 @@ struct Link {
 }
 
 impl Pool {
-    /// A pool that calls as `workload`; a task of `shutdown` lets resting connections go.
-    pub(crate) fn new(workload: Workload, shutdown: &Shutdown) -> Self {
+    /// A pool that calls as `workload`, and services that prove themselves to `outside`; a task of `shutdown` lets
+    /// resting connections go.
+    pub(crate) fn new(workload: Workload, outside: Option<Outside>, shutdown: &Shutdown) -> Self {
         let shared = Arc::new(Shared {
             connector: Connector::new(workload.clone()),
+            outside,
             workload,
             shutdown: shutdown.clone(),
             lanes: Mutex::default(),
@@ -128,6 +159,17 @@ impl Pool {
         let pool = Self(shared);
         shutdown.spawn("connection pool", pool.clone().sweep());
         pool
+    }
+
+    /// Whether `upstream` could prove who it is, before anything is asked for it.
+    ///
+    /// # Errors
+    /// [`Refusal::PeerNoRoots`].
+    pub(crate) fn check(&self, upstream: &Upstream) -> Result<(), Refusal> {
+        match upstream {
+            Upstream::Service(ServiceAddress::Tls(_), _) if self.0.outside.is_none() => Err(Refusal::PeerNoRoots),
+            Upstream::Service(..) | Upstream::App(_) | Upstream::Workload(..) => Ok(()),
+        }
     }
 
     /// Sends `request` and returns the head of the answer; its body gives the connection back at its end. A resting
@@ -143,7 +185,7 @@ impl Pool {
     ) -> Result<Response<Leased>, SendFault> {
         let slot = self.slot(upstream)?;
         let identity = match upstream {
-            Upstream::App(_) => None,
+            Upstream::App(_) | Upstream::Service(..) => None,
             Upstream::Workload(..) => {
                 let identity = self.0.workload.identity(clock::now());
                 Some(identity.map_err(|fault| SendFault::Connect(ConnectFault::NoIdentity(fault)))?)
@@ -185,12 +227,13 @@ impl Pool {
 
     async fn dial(&self, upstream: &Upstream, identity: Option<Arc<Identity>>) -> Result<Link, SendFault> {
         let sender = match upstream {
-            Upstream::App(address) => {
-                let connected = timeout(CONNECT_MAX, TcpStream::connect(address)).await;
-                let slow = |_elapsed| SendFault::App(std::io::ErrorKind::TimedOut.into());
-                let tcp = connected.map_err(slow)?.map_err(SendFault::App)?;
-                tcp.set_nodelay(true).map_err(SendFault::App)?;
-                self.speak(tcp).await?
+            Upstream::App(address) => self.speak(on_this_host(address).await.map_err(SendFault::App)?).await?,
+            Upstream::Service(ServiceAddress::Plain(address), _) => {
+                self.speak(on_this_host(address).await.map_err(SendFault::Service)?).await?
+            }
+            Upstream::Service(ServiceAddress::Tls(address), name) => {
+                let outside = self.0.outside.as_ref().ok_or(SendFault::NoRoots)?;
+                self.speak(outside.connect(address, name).await.map_err(SendFault::Outside)?).await?
             }
             Upstream::Workload(address, expect) => {
                 self.speak(self.0.connector.connect(address, expect).await.map_err(SendFault::Connect)?).await?
@@ -237,7 +280,7 @@ impl Pool {
             let own = self.0.workload.identity(clock::now()).ok();
             self.lanes().retain(|upstream, lane| {
                 let needed = match upstream {
-                    Upstream::App(_) => None,
+                    Upstream::App(_) | Upstream::Service(..) => None,
                     Upstream::Workload(..) => own.as_ref(),
                 };
                 lane.resting.retain(|resting| resting.alive(needed));
@@ -249,6 +292,14 @@ impl Pool {
     fn lanes(&self) -> MutexGuard<'_, HashMap<Upstream, Lane>> {
         self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A connection in clear text, which does not leave the host.
+async fn on_this_host(address: impl ToSocketAddrs) -> std::io::Result<TcpStream> {
+    let slow = |_elapsed| std::io::Error::from(std::io::ErrorKind::TimedOut);
+    let tcp = timeout(CONNECT_MAX, TcpStream::connect(address)).await.map_err(slow)??;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
 }
 
 impl Resting {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use identity::{
     KeySet, KeySetFault, McpSpec, Refusal, Registry, RegistryProblem, Reserved, RouteSpec, ScopeFault, Scopes,
-    TargetSpec, TrustDomain,
+    TargetKind, TargetSpec, TrustDomain,
 };
 
 /// After this silence of the watch stream everything is refused (`protocol.md` §8): the longest life of an access
@@ -27,7 +27,7 @@ pub(crate) struct Snapshot {
     pub(crate) keys: KeySet,
     /// Targets that this workload serves.
     pub(crate) serves: Registry,
-    /// Targets that it may call. All else is unlisted.
+    /// Targets that it may call, for a user or, those of kind `workload`, in its own name. All else is unlisted.
     pub(crate) reaches: Registry,
     /// Set where users may enter here.
     pub(crate) edge: Option<EdgeEntry>,
@@ -72,16 +72,18 @@ impl TryFrom<api::Snapshot> for Snapshot {
             trust_domain: TrustDomain::new(&told.trust_domain)
                 .map_err(|fault| SnapshotFault::TrustDomain(fault.to_string()))?,
             keys: KeySet::parse(&told.jwks).map_err(SnapshotFault::Keys)?,
-            serves: registry(told.serves, &reserved)?,
-            reaches: registry(told.reaches, &reserved)?,
+            serves: registry(told.serves.into_iter().map(spec).collect(), &reserved)?,
+            reaches: registry(
+                told.reaches.into_iter().map(spec).chain(told.uses.into_iter().map(own_spec)).collect(),
+                &reserved,
+            )?,
             edge: told.edge.map(edge).transpose()?,
             issuer: told.issuer,
         })
     }
 }
 
-fn registry(targets: Vec<api::Target>, reserved: &Reserved) -> Result<Registry, SnapshotFault> {
-    let specs = targets.into_iter().map(spec).collect();
+fn registry(specs: Vec<TargetSpec>, reserved: &Reserved) -> Result<Registry, SnapshotFault> {
     Registry::new(specs, reserved).map_err(|problems| {
         // Never empty: `Registry::new` fails with the rules that were broken.
         let unknown = RegistryProblem { index: 0, key: "targets", message: "a rule was broken".to_owned() };
@@ -89,14 +91,30 @@ fn registry(targets: Vec<api::Target>, reserved: &Reserved) -> Result<Registry, 
     })
 }
 
+fn route(route: api::Route) -> RouteSpec {
+    RouteSpec { methods: route.methods, path: route.path, scope: route.scope }
+}
+
+fn own_spec(target: api::WorkloadTarget) -> TargetSpec {
+    TargetSpec {
+        kind: TargetKind::Workload,
+        name: target.name,
+        resource: target.resource,
+        hosts: target.hosts,
+        connect: target.connect,
+        routes: target.routes.into_iter().map(route).collect(),
+        ..TargetSpec::default()
+    }
+}
+
 fn spec(target: api::Target) -> TargetSpec {
-    let route = |route: api::Route| RouteSpec { methods: route.methods, path: route.path, scope: route.scope };
     let mcp = |mcp: api::Mcp| McpSpec {
         tools: mcp.tools.into_iter().collect(),
         resources: mcp.resources.into_iter().collect(),
         prompts: mcp.prompts.into_iter().collect(),
     };
     TargetSpec {
+        kind: TargetKind::Mesh,
         name: target.name,
         resource: target.resource,
         hosts: target.hosts,
@@ -188,6 +206,16 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn inventory() -> api::WorkloadTarget {
+        api::WorkloadTarget {
+            name: "inventory".into(),
+            resource: "https://inventory.tools.svc/v1".into(),
+            hosts: vec!["inventory.tool".into()],
+            connect: "https://inventory.tools.svc:8443".into(),
+            routes: Vec::new(),
+        }
+    }
+
     pub(crate) fn told(targets: Vec<api::Target>) -> api::Snapshot {
         api::Snapshot {
             generation: 1,
@@ -210,6 +238,22 @@ pub(crate) mod tests {
         let kept = snapshots.current().expect("the old one");
         assert_eq!(kept.generation, 1);
         assert!(kept.reaches.by_name("tickets").is_some());
+    }
+
+    #[tokio::test]
+    async fn a_workload_target_with_a_reserved_audience_or_a_taken_host_is_refused_too() {
+        let snapshots = Snapshots::default();
+        let uses = |target: api::WorkloadTarget| api::Snapshot { uses: vec![target], ..told(vec![tickets()]) };
+        snapshots.hear(uses(inventory())).expect("a good snapshot");
+        let reaches = &snapshots.current().expect("told").reaches;
+        assert!(reaches.workload().by_name("inventory").is_some() && reaches.by_name("inventory").is_none());
+        for evil in [
+            api::WorkloadTarget { resource: "https://broker.agents.svc/".into(), ..inventory() },
+            api::WorkloadTarget { hosts: vec!["tickets.tool".into()], ..inventory() },
+            api::WorkloadTarget { connect: "http://10.0.0.7:80".into(), ..inventory() },
+        ] {
+            assert!(matches!(snapshots.hear(uses(evil)), Err(SnapshotFault::Registry(_))));
+        }
     }
 
     #[tokio::test]

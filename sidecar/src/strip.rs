@@ -7,6 +7,7 @@ use http::{
     request::Parts,
 };
 
+use crate::trace::{self, TraceContext};
 use identity::Refusal;
 
 /// The transaction token between two sidecars (draft-ietf-oauth-transaction-tokens-10 §8).
@@ -27,6 +28,11 @@ const CREDENTIALS: [&str; 6] = [
     "x-auth-request-access-token",
 ];
 const OURS: &str = "countersign-";
+/// Traces and what rides on them: the doors make their own `traceparent`, and frameworks write a user's words into
+/// `baggage` (`platform.md` §3.3).
+const TRACES: [&str; 4] = ["traceparent", "tracestate", "traceresponse", "baggage"];
+/// How the SDKs of language models tell on their host, in every call.
+const TELL_TALE: &str = "x-stainless-";
 /// Headers that end at every hop, whatever `Connection` says.
 const HOP_BY_HOP: [&str; 9] = [
     "connection",
@@ -60,9 +66,11 @@ pub(crate) struct Shown {
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) txn_token: Option<HeaderValue>,
     pub(crate) handle: Option<HeaderValue>,
+    /// The only trace that it names.
+    pub(crate) trace: Option<TraceContext>,
 }
 
-/// Takes every credential and hop-by-hop header out of a request and returns what a door may look at.
+/// Takes every credential, every trace and hop-by-hop header out of a request and returns what a door may look at.
 ///
 /// # Errors
 /// [`Refusal::CallCredentialHeaders`] where one stands twice in any spelling or is named by `Connection`;
@@ -88,13 +96,14 @@ pub(crate) fn request(parts: &mut Parts) -> Result<Shown, Refusal> {
         authorization: parts.headers.remove(header::AUTHORIZATION),
         txn_token: parts.headers.remove(TXN_TOKEN),
         handle: parts.headers.remove(HANDLE),
+        trace: trace::of(&parts.headers),
     };
     end_at_this_hop(&mut parts.headers, &named);
     let spelled_otherwise = |name: &str| name.bytes().any(|byte| byte != folded(byte));
     let shadow = |name: &str| {
         spelled_otherwise(name) && (CHECKED.iter().any(|known| same(name, known)) || same_start(name, "mcp-"))
     };
-    remove(&mut parts.headers, |name| is_credential(name) || shadow(name));
+    remove(&mut parts.headers, |name| is_credential(name) || is_trace(name) || shadow(name));
     // Framing is made anew from the body that is really sent (RFC 9112 §6.3).
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.version = Version::HTTP_11;
@@ -106,7 +115,12 @@ pub(crate) fn proxy_claims(headers: &mut HeaderMap) {
     remove(headers, |name| OF_PROXIES.iter().any(|known| same(name, known)) || same_start(name, FORWARDED));
 }
 
-/// Takes every credential and hop-by-hop header out of an answer.
+/// Takes out of a call what its target has no business to know of this host.
+pub(crate) fn tell_tales(headers: &mut HeaderMap) {
+    remove(headers, |name| same_start(name, TELL_TALE));
+}
+
+/// Takes every credential, trace and hop-by-hop header out of an answer.
 pub(crate) fn response(headers: &mut HeaderMap) {
     let named = named_by_connection(headers).unwrap_or_default();
     // Beside a transfer coding a length says nothing, and would cut the answer off (RFC 9112 §6.3).
@@ -114,12 +128,16 @@ pub(crate) fn response(headers: &mut HeaderMap) {
         headers.remove(header::CONTENT_LENGTH);
     }
     end_at_this_hop(headers, &named);
-    remove(headers, is_credential);
+    remove(headers, |name| is_credential(name) || is_trace(name));
 }
 
-/// Takes every credential header out of trailers (RFC 9110 §6.5).
+/// Takes every credential header and trace out of trailers (RFC 9110 §6.5).
 pub(crate) fn trailers(trailers: &mut HeaderMap) {
-    remove(trailers, is_credential);
+    remove(trailers, |name| is_credential(name) || is_trace(name));
+}
+
+fn is_trace(name: &str) -> bool {
+    TRACES.iter().any(|known| same(name, known))
 }
 
 /// Whether a header of this name never crosses a door, in any spelling.
@@ -237,6 +255,31 @@ mod tests {
         for value in ["txn-token", "close, Authorization", "Countersign_Handle", ",, txn_token", "Countersign.Actors"] {
             assert_eq!(refusal(&[("connection", value)]), Some(Refusal::CallCredentialHeaders), "{value}");
         }
+    }
+
+    #[test]
+    fn traces_and_what_rides_on_them_do_not_pass() {
+        let caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let headers = [("traceparent", caller), ("Tracestate", "a=1"), ("baggage", "user=alice"), ("x-kept", "v")];
+        assert_eq!(left(&headers), ["x-kept"]);
+        assert!(request(&mut parts(&headers)).expect("no refusal").trace.is_some());
+        let twice = [("traceparent", caller), ("traceparent", caller)];
+        assert!(request(&mut parts(&twice)).expect("no refusal").trace.is_none());
+        let mut answer = parts(&[("traceresponse", caller), ("traceparent", caller), ("x-kept", "v")]).headers;
+        response(&mut answer);
+        let mut late = parts(&[("traceparent", caller), ("x-kept", "v")]).headers;
+        trailers(&mut late);
+        for headers in [answer, late] {
+            assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+        }
+    }
+
+    #[test]
+    fn an_sdk_does_not_tell_on_its_host() {
+        let mut headers =
+            parts(&[("x-stainless-os", "Linux"), ("X_Stainless_Lang", "python"), ("x-kept", "v")]).headers;
+        tell_tales(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
     }
 
     #[test]

@@ -1,30 +1,38 @@
-//! The transactions that live in this pod. The app holds a handle, 256 random bits; the transaction token stays here.
-//! A handle dies when the inbound exchange that brought it ends (last byte or reset), or with its transaction. It never
-//! leaves the pod, is never logged, and nothing but it finds a transaction.
+//! The transactions that live in this pod. The app holds a handle, 256 random bits, and a trace of the sidecar's making;
+//! the transaction token stays here. Both die when the inbound exchange that brought them ends (last byte or reset), or
+//! with its transaction. They never leave the pod, are never logged, and nothing but them finds a transaction.
 
+mod book;
+mod correlation;
 mod renewal;
 
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::HeaderValue;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::renewal::keep_alive;
+use self::book::Book;
+pub(crate) use self::{
+    correlation::{Claim, Session, Shows, Signs, Way},
+    renewal::keep_alive,
+};
+use crate::trace::{TraceContext, Traces};
 use identity::{
-    KeySet, RawToken, Refusal, TokenFault, TransactionId, TrustDomain, TxnRule, TxnToken, UnixTime, verify,
+    ActorChain, KeySet, RawToken, Refusal, Scopes, Subject, TokenFault, TransactionId, TrustDomain, TxnRule, TxnToken,
+    UnixTime, verify,
 };
 use runtime::clock;
 
-/// Most exchanges in progress in one pod: each may hold a token of 8 KiB, so 64 MiB at the very worst; a busy agent
-/// has hundreds.
-const LIVE_MAX: usize = 8192;
 /// Longest exchange at a target that passes nothing on. It holds no token that tells when the transaction ends; the
 /// caller's sidecar knows and cuts the stream. This is the longest work that any rule allows (`protocol.md` §5).
 const LEAF_MAX: Duration = Duration::from_secs(3600);
@@ -68,10 +76,39 @@ impl fmt::Debug for Held {
     }
 }
 
+/// What an exchange may do, and for whom. Exchanges of equal authority are one transaction: it makes no difference to
+/// anybody to which of them a call belongs, as it makes none to the token cache.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Authority {
+    transaction: TransactionId,
+    subject: Subject,
+    chain: ActorChain,
+    scopes: Scopes,
+}
+
+impl Authority {
+    fn of(proof: &TxnToken) -> Self {
+        Self {
+            transaction: proof.transaction().clone(),
+            subject: proof.subject().clone(),
+            chain: proof.chain().clone(),
+            scopes: proof.scopes().clone(),
+        }
+    }
+
+    /// Whether both are for the same user.
+    pub(crate) fn is_for_user_of(&self, other: &Self) -> bool {
+        self.subject == other.subject
+    }
+}
+
 /// One inbound exchange's authority.
 pub(crate) struct Transaction {
     /// Absent at a target that passes nothing on.
     held: Option<ArcSwap<Held>>,
+    /// As it was opened; renewal keeps it. Absent with `held`.
+    authority: Option<Arc<Authority>>,
+    traces: Traces,
     opened: UnixTime,
     closed: CancellationToken,
 }
@@ -86,9 +123,19 @@ impl Transaction {
         if held.proof.lifetime().expired(now) { Err(Refusal::SubjectTransactionEnded) } else { Ok(held) }
     }
 
-    /// `txn`, where it is known.
-    pub(crate) fn id(&self) -> Option<TransactionId> {
-        self.held.as_ref().map(|held| held.load().proof.transaction().clone())
+    /// What it may do; absent at a target that passes nothing on.
+    pub(crate) const fn authority(&self) -> Option<&Arc<Authority>> {
+        self.authority.as_ref()
+    }
+
+    /// Its traces, inside and outside of the pod.
+    pub(crate) const fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    /// Whether a call of the one may as well be one of the other.
+    fn is_same_as(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || (self.authority.is_some() && self.authority == other.authority)
     }
 
     /// Ends when the transaction does; a renewal moves that. May be dropped at any time.
@@ -118,71 +165,100 @@ impl Transaction {
 
 /// All live transactions of this pod. Clones see the same ones.
 #[derive(Clone, Default)]
-pub(crate) struct Transactions(Arc<Mutex<HashMap<String, Arc<Transaction>>>>);
+pub(crate) struct Transactions(Arc<Mutex<Book>>);
 
 impl Transactions {
-    /// Opens an exchange with `held`, which is found by its handle until the exchange is dropped.
+    /// Opens an exchange with `held`, which is found by its handle and by its inner trace until the exchange is dropped.
+    /// `caller` is the trace that it came with.
     ///
     /// # Errors
-    /// [`Refusal::FaultOverloaded`] at [`LIVE_MAX`], or without random bits.
-    pub(crate) fn open(&self, held: Option<Held>, now: UnixTime) -> Result<Exchange, Refusal> {
+    /// [`Refusal::FaultOverloaded`] where too many are open, or without random bits.
+    pub(crate) fn open(
+        &self,
+        held: Option<Held>,
+        caller: Option<TraceContext>,
+        now: UnixTime,
+    ) -> Result<Exchange, Refusal> {
         let mut bits = [0; 32];
         aws_lc_rs::rand::fill(&mut bits).map_err(|_unspecified| Refusal::FaultOverloaded)?;
         let handle = BASE64_URL_SAFE_NO_PAD.encode(bits);
         let transaction = Arc::new(Transaction {
+            authority: held.as_ref().map(|held| Arc::new(Authority::of(&held.proof))),
             held: held.map(ArcSwap::from_pointee),
+            traces: Traces::new(caller)?,
             opened: now,
             closed: CancellationToken::new(),
         });
-        let mut live = self.live();
-        if live.len() >= LIVE_MAX {
-            return Err(Refusal::FaultOverloaded);
-        }
-        live.insert(handle.clone(), Arc::clone(&transaction));
-        drop(live);
-        Ok(Exchange { handle, transaction, transactions: self.clone() })
+        self.book().open(&handle, &transaction)?;
+        Ok(Exchange { handle, transaction, transactions: self.clone(), at_work: AtomicBool::new(false) })
     }
 
-    /// The transaction that a handle names.
+    /// Whose call it is, as far as its head says. To be asked before anything is waited for: what begins later cannot
+    /// have made this call.
     ///
     /// # Errors
-    /// [`Refusal::CallNoTransaction`] without a handle, with an unknown one, or with one whose exchange ended.
-    pub(crate) fn find(&self, handle: Option<&HeaderValue>) -> Result<Arc<Transaction>, Refusal> {
-        let handle = handle.and_then(|value| value.to_str().ok()).ok_or(Refusal::CallNoTransaction)?;
-        self.live().get(handle).cloned().ok_or(Refusal::CallNoTransaction)
+    /// [`Refusal::CallNoTransaction`], [`Refusal::CallTraceEnded`], [`Refusal::CallContradiction`].
+    pub(crate) fn claim(&self, signs: Signs<'_>) -> Result<Claim, Refusal> {
+        self.book().claim(signs, Instant::now())
     }
 
-    fn live(&self) -> MutexGuard<'_, HashMap<String, Arc<Transaction>>> {
+    /// Whether the rest of the call bears its claim out, and by what it was found.
+    ///
+    /// # Errors
+    /// [`Refusal::CallAmbiguous`], [`Refusal::CallContradiction`], [`Refusal::CallSession`].
+    pub(crate) fn settle(&self, claim: &Claim, shows: &Shows) -> Result<Way, Refusal> {
+        self.book().settle(claim, shows)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// An inbound exchange in progress. Its handle dies with it.
+/// An inbound exchange in progress. Its handle and its trace die with it.
 pub(crate) struct Exchange {
     handle: String,
     transaction: Arc<Transaction>,
     transactions: Transactions,
+    /// Whether the app may be at work for it.
+    at_work: AtomicBool,
 }
 
 impl Exchange {
     /// The handle, for the app alone. `None` never happens: base64url is a header value.
     pub(crate) fn handle(&self) -> Option<HeaderValue> {
-        let mut value = HeaderValue::try_from(self.handle.as_str()).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        sensitive(&self.handle)
+    }
+
+    /// The `traceparent`, for the app alone. `None` never happens either.
+    pub(crate) fn traceparent(&self) -> Option<HeaderValue> {
+        sensitive(&self.transaction.traces.inward())
     }
 
     /// Its transaction.
     pub(crate) const fn transaction(&self) -> &Arc<Transaction> {
         &self.transaction
     }
+
+    /// Says whether the app may be at work for it: from when it gets the request until it has answered to the end. An
+    /// exchange that is dropped in between was given up by its caller, and its app may not know yet.
+    pub(crate) fn set_at_work(&self, at_work: bool) {
+        self.at_work.store(at_work, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.transactions.live().remove(&self.handle);
+        let at_work = *self.at_work.get_mut();
+        self.transactions.book().close(&self.handle, &self.transaction, at_work, Instant::now());
         self.transaction.closed.cancel();
     }
+}
+
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ fn examples(page: &str) -> Vec<&str> {
 async fn what_the_documentation_shows_is_accepted() {
     let page = include_str!("../../docs/configuration.md");
     let blocks = examples(page);
-    let [broker, sidecar, targets, edge] = blocks.as_slice() else { panic!("other examples: {blocks:?}") };
+    let [broker, sidecar, targets, edge, own] = blocks.as_slice() else { panic!("other examples: {blocks:?}") };
     let folder = Folder::new();
     let here = folder.path("");
     std::fs::create_dir(folder.path("policies")).expect("a folder");
@@ -115,7 +115,7 @@ async fn what_the_documentation_shows_is_accepted() {
         let text = text.replace("/var/lib/countersign/", &here).replace("/etc/countersign/", &here);
         text.replace("/tls/", &here)
     };
-    // The page's further target belongs under the `targets:` that the broker's example ends with.
+    // The page's further targets belong under the `targets:` that the broker's example ends with.
     let more = targets.strip_prefix("targets:\n").expect("more targets");
     tls_files(&folder);
     for (name, text) in [
@@ -123,6 +123,7 @@ async fn what_the_documentation_shows_is_accepted() {
         ("broker", format!("{broker}{more}")),
         ("sidecar", (*sidecar).to_owned()),
         ("sidecar", format!("{sidecar}{edge}")),
+        ("sidecar", format!("{sidecar}{edge}{own}")),
     ] {
         let config = folder.write(&format!("{name}.yaml"), &inside(&text));
         let program = Program::new(&format!("countersign-{name}"));
@@ -131,9 +132,10 @@ async fn what_the_documentation_shows_is_accepted() {
     }
 }
 
-/// The certificate and key that the edge example names.
+/// The certificates and the key that the examples of doors name.
 fn tls_files(folder: &Folder) {
     let made = rcgen::generate_simple_self_signed(["planner.corp.example".to_owned()]).expect("a certificate");
     let _certificate = folder.write("tls.crt", &made.cert.pem());
+    let _authority = folder.write("ca.crt", &made.cert.pem());
     let _key = folder.write("tls.key", &made.signing_key.serialize_pem());
 }

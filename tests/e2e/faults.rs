@@ -95,7 +95,7 @@ async fn a_sidecar_without_identity_lets_nothing_in_or_out() {
     let inside = Inside::open(&tickets.url()).await;
     let alice = inside.desk.alice().await;
     let pid = inside.desk.stack.pid("planner-sidecar").expect("running");
-    inside.desk.stack.registrar().remove(pid).await.expect("removed");
+    inside.desk.stack.registrar().expect("embedded").remove(pid).await.expect("removed");
     let call = || Call::new(Method::POST, "http://tickets.tool/mcp").json(&tool("list_tickets"));
     let answer = eventually("the sidecar has noticed", || async {
         Some(inside.through(call()).await).filter(|answer| answer.status != 200)
@@ -114,7 +114,7 @@ async fn an_identity_that_ended_is_not_used_on() {
     let tickets = Sink::open().await;
     let mut inside = Inside::open(&tickets.url()).await;
     let brief = Lives::new(Duration::from_secs(2), Duration::from_secs(60)).expect("lives");
-    inside.desk.stack.registrar().set_lives(brief).await.expect("set");
+    inside.desk.stack.registrar().expect("embedded").set_lives(brief).await.expect("set");
     inside.desk.stack.halt("identity").await;
     let call = || Call::new(Method::POST, "http://tickets.tool/mcp").json(&tool("list_tickets"));
     let answer = eventually("the SVID ends and no new one comes", || async {
@@ -136,7 +136,12 @@ async fn a_broker_without_identity_begins_nothing() {
     let line = Mutex::new(desk.line("planner").await);
     let ask = async || line.lock().await.ask(&begin(&alice, "tickets:read")).await;
     assert_eq!(ask().await.status, 200);
-    desk.stack.registrar().remove(desk.stack.pid("broker").expect("running")).await.expect("removed");
+    desk.stack
+        .registrar()
+        .expect("embedded")
+        .remove(desk.stack.pid("broker").expect("running"))
+        .await
+        .expect("removed");
     let noticed = || async { Some(ask().await).filter(|answer| answer.status != 200) };
     let answer = eventually("the broker has noticed", noticed).await;
     assert_refused("N99", &answer, 503, AWAY, "fault.identity");
@@ -163,7 +168,7 @@ async fn a_sidecar_that_has_not_heard_the_broker_yet_serves_nobody() {
     let arguments = ["--config", &config, "--ready-file", &ready_file, "--exit-on-stdin-close"];
     let sidecar = Program::new("countersign-sidecar").arguments(arguments).start();
     let id = workload_id(STRANGER).expect("an id");
-    desk.stack.registrar().register(sidecar.pid(), &[(id.clone(), None)]).await.expect("registered");
+    desk.stack.registrar().expect("embedded").register(sidecar.pid(), &[(id.clone(), None)]).await.expect("registered");
     let admin = sidecar.address(&ready_file, "admin").await;
     let ready = eventually("it has an identity", || async {
         let answer = Call::new(Method::GET, &format!("http://{admin}/ready")).send().await.expect("answered");

@@ -38,7 +38,7 @@ async fn an_odd_actor_token_proves_nobody() {
     let answer = desk.ask("planner", &with(&own, "urn:ietf:params:oauth:token-type:access_token")).await;
     assert_refused("N61 another kind", &answer, 400, "invalid_request", "actor.type");
     let short = Lives::new(Duration::from_secs(300), Duration::from_secs(2)).expect("lives");
-    desk.stack.registrar().set_lives(short).await.expect("set");
+    desk.stack.registrar().expect("embedded").set_lives(short).await.expect("set");
     let old = desk.jwt_svid("researcher", ISSUER).await;
     let end = claims_of(&old)["exp"].as_u64().expect("a date");
     eventually("the SVID ends", || async { (clock::now().secs() >= end).then_some(()) }).await;

@@ -140,6 +140,8 @@ async fn only_an_edge_takes_users_in() {
 #[tokio::test]
 async fn the_provider_has_the_last_word_at_begin() {
     let desk = Desk::open().await;
+    // It tells the broker nothing, so that the broker has to ask.
+    desk.tell_provider("backchannel-logout-url", &json!({"client": "console", "url": null})).await;
     let out = desk.alice().await;
     desk.tell_provider("sign-out", &json!({"sid": claims_of(&out)["sid"]})).await;
     let answer = desk.ask("planner", &begin(&out, SCOPE)).await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use harness::Desk;
+use harness::{Desk, INVENTORY, planner_uses, service};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{
@@ -78,13 +78,17 @@ async fn told(desk: &Desk, caller: &str) -> String {
 
 #[tokio::test]
 async fn a_workload_learns_of_nothing_that_it_neither_serves_nor_reaches() {
-    let desk = Desk::open().await;
+    let mut options = Desk::options();
+    options.members.clear();
+    options.targets.push(service("inventory", "https://inventory.tools.svc:8443"));
+    options.policies.extend([planner_uses("inventory")]);
+    let desk = Desk::open_with(options).await;
     let (tickets, researcher, client) = ("https://tickets.tools.svc/mcp", "https://researcher.agents.svc", "console");
     for (caller, known, unknown) in [
-        ("planner", vec![tickets, researcher, client], vec![]),
-        ("researcher", vec![tickets, researcher], vec![client]),
-        ("tickets", vec![tickets], vec![researcher, client]),
-        ("stranger", vec![], vec![tickets, researcher, client]),
+        ("planner", vec![tickets, researcher, client, INVENTORY], vec![]),
+        ("researcher", vec![tickets, researcher], vec![client, INVENTORY]),
+        ("tickets", vec![tickets], vec![researcher, client, INVENTORY]),
+        ("stranger", vec![], vec![tickets, researcher, client, INVENTORY]),
     ] {
         let told = told(&desk, caller).await;
         assert!(told.contains("https://broker.agents.svc"), "{caller} learns whose tokens are good: {told}");

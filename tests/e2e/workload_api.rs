@@ -24,8 +24,8 @@ async fn rotation_of_keys_and_certificates_breaks_no_call() {
         call.json(&serde_json::json!({"question": "which tickets are open?"})).send().await.expect("answered")
     };
     assert_eq!(ask().await.status, 200);
-    desk.stack.registrar().rotate_ca(dev::identity::Old::Kept).await.expect("rotated");
-    desk.stack.registrar().rotate_jwt_key(dev::identity::Old::Kept).await.expect("rotated");
+    desk.stack.registrar().expect("embedded").rotate_ca(dev::identity::Old::Kept).await.expect("rotated");
+    desk.stack.registrar().expect("embedded").rotate_jwt_key(dev::identity::Old::Kept).await.expect("rotated");
     let answer = ask().await;
     assert_eq!(answer.status, 200, "{}", answer.json());
     desk.close().await;
@@ -36,7 +36,7 @@ async fn a_lost_identity_stops_its_sidecar() {
     let desk = Desk::open_story().await;
     let pid = desk.stack.pid("tickets-sidecar").expect("running");
     let ready = format!("http://{}/ready", desk.stack.address("tickets-sidecar", "admin").expect("an admin door"));
-    desk.stack.registrar().remove(pid).await.expect("removed");
+    desk.stack.registrar().expect("embedded").remove(pid).await.expect("removed");
     let answer = eventually("the sidecar is not ready", || async {
         let answer = Call::new(Method::GET, &ready).send().await.expect("answered");
         (answer.status != 200).then_some(answer)

@@ -11,7 +11,7 @@ use identity::{SpiffeId, workload_id};
 use runtime::{
     clock,
     mtls::{Connector, TlsStream},
-    workload::Workload,
+    workload::{JwtSvids, Workload},
 };
 use serde_json::{Value, json};
 
@@ -38,6 +38,7 @@ pub struct Desk {
 #[derive(Debug)]
 struct Caller {
     workload: Workload,
+    svids: JwtSvids,
     connector: Connector,
 }
 
@@ -63,9 +64,8 @@ impl Desk {
     /// Any stack.
     pub async fn open_with(mut options: StackOptions) -> Self {
         if options.members.is_empty() {
-            for target in &mut options.targets {
-                target["connect"] = json!("127.0.0.1:1");
-            }
+            let mesh = options.targets.iter_mut().filter(|target| target["kind"] != "workload");
+            mesh.for_each(|target| target["connect"] = json!("127.0.0.1:1"));
         }
         let stack = Stack::start(options).await.unwrap_or_else(|fault| panic!("the stack did not start: {fault:?}"));
         let mut desk = Self { stack, callers: BTreeMap::new() };
@@ -81,7 +81,8 @@ impl Desk {
         let workload = self.stack.own_workload(&id, name).await.expect("registered");
         workload.wait().await;
         let connector = Connector::new(workload.clone());
-        self.callers.insert(name.to_owned(), Caller { workload, connector });
+        let svids = JwtSvids::new(self.stack.workload_api(), workload.clone());
+        self.callers.insert(name.to_owned(), Caller { workload, svids, connector });
     }
 
     /// Ends all processes in order.
@@ -123,7 +124,12 @@ impl Desk {
 
     /// Posts `form` to the token endpoint as `caller`.
     pub async fn ask(&self, caller: &str, form: &Form) -> Answer {
-        let call = Call::new(Method::POST, "https://broker.agents.svc/token").form(&form.pairs());
+        self.to_broker(caller, Call::new(Method::POST, "https://broker.agents.svc/token").form(&form.pairs())).await
+    }
+
+    /// Asks as `caller` whether it may call the target with this resource in its own name.
+    pub async fn ask_to_use(&self, caller: &str, resource: &str) -> Answer {
+        let call = Call::new(Method::POST, "https://broker.agents.svc/use").form(&[("resource", resource)]);
         self.to_broker(caller, call).await
     }
 
@@ -141,7 +147,7 @@ impl Desk {
 
     /// A JWT-SVID of `caller` for `audience`.
     pub async fn jwt_svid(&self, caller: &str, audience: &str) -> String {
-        self.caller(caller).workload.jwt_svid(audience, clock::now()).await.expect("an SVID").expose().to_owned()
+        self.caller(caller).svids.fetch(audience, clock::now()).await.expect("an SVID").expose().to_owned()
     }
 
     /// Alice's token with both scopes.

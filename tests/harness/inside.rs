@@ -19,6 +19,8 @@ pub struct Inside {
     pub desk: Desk,
     /// The handle that planner's app was given.
     pub handle: String,
+    /// The token with which alice came.
+    pub user: String,
     request: Option<JoinHandle<()>>,
     released: Arc<Mutex<bool>>,
     _planner: Sink,
@@ -43,9 +45,8 @@ impl Inside {
         change(&mut options);
         let desk = Desk::open_with(options).await;
         let url = format!("{}/ask", desk.stack.edge("planner").expect("an edge"));
-        let call = Call::new(Method::POST, &url)
-            .header("authorization", &format!("Bearer {}", desk.alice().await))
-            .json(&json!({}));
+        let user = desk.alice().await;
+        let call = Call::new(Method::POST, &url).header("authorization", &format!("Bearer {user}")).json(&json!({}));
         let request = async move { call.send().await.map(drop).expect("answered") };
         #[expect(clippy::disallowed_methods, reason = "a test ends with its runtime; nothing has to drain")]
         let request = Some(tokio::spawn(request));
@@ -54,7 +55,7 @@ impl Inside {
             received.first().map(|first| first.headers["countersign-handle"].to_str().expect("text").to_owned())
         })
         .await;
-        Self { desk, handle, request, released, _planner: planner }
+        Self { desk, handle, user, request, released, _planner: planner }
     }
 
     /// Planner's proxy.

@@ -68,6 +68,7 @@ impl Watch {
             reaches: Vec::new(),
             edge: None,
             reserved: Vec::new(),
+            uses: Vec::new(),
         }
     }
 }

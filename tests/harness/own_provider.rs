@@ -12,7 +12,7 @@ use http_body_util::Full;
 use runtime::clock;
 use serde_json::{Value, json};
 
-use crate::{Forger, Received, Sink};
+use crate::{Forger, Received, Sink, logout_claims};
 
 const REALM: &str = "/realms/agents";
 /// Life of every token in seconds.
@@ -49,7 +49,7 @@ impl OwnProvider {
         let (signer, lie) = (Arc::new(Forger::default()), Arc::new(Mutex::new(Lie::None)));
         let (signs, told, silent) = (Arc::clone(&signer), Arc::clone(&lie), Arc::clone(&lie));
         let told = move || *told.lock().expect("not poisoned");
-        let speaks = move || !matches!(*silent.lock().expect("not poisoned"), Lie::Silence);
+        let speaks = move |_asked: &Received| !matches!(*silent.lock().expect("not poisoned"), Lie::Silence);
         let sink = Sink::start(Arc::new(move |asked| answer(&signs, told(), asked)), Arc::new(speaks)).await;
         Self { sink, signer, lie }
     }
@@ -69,6 +69,18 @@ impl OwnProvider {
     #[must_use]
     pub fn user_token(&self, scope: &str) -> String {
         self.signer.token("JWT", &claims(&self.issuer(), "console", scope))
+    }
+
+    /// A good logout token for the client `console`, with `changes`: `null` removes a claim.
+    #[must_use]
+    pub fn logout_token(&self, changes: &Value) -> String {
+        self.signer.token("logout+jwt", &logout_claims(&self.issuer(), changes))
+    }
+
+    /// How often it was asked for an exchange.
+    #[must_use]
+    pub fn exchanges(&self) -> usize {
+        self.sink.received().iter().filter(|received| received.line.ends_with("/token")).count()
     }
 
     /// How often its keys were fetched.

@@ -14,6 +14,7 @@ use runtime::{
     mtls::Acceptor,
     serve::{self, Listener},
     shutdown::Shutdown,
+    tls::DoorTls,
     workload::Workload,
 };
 use tokio::{net::TcpListener, task::JoinSet};
@@ -32,7 +33,7 @@ pub struct Received {
 }
 
 pub(crate) type Answering = dyn Fn(&Received) -> Response<Full<Bytes>> + Send + Sync;
-pub(crate) type Released = dyn Fn() -> bool + Send + Sync;
+pub(crate) type Released = dyn Fn(&Received) -> bool + Send + Sync;
 
 /// The app. Ends when it is dropped.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Sink {
 
     /// Answers as `answer` says.
     pub async fn answering(answer: impl Fn(&Received) -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
-        Self::start(Arc::new(answer), Arc::new(|| true)).await
+        Self::start(Arc::new(answer), Arc::new(|_received| true)).await
     }
 
     /// Answers as `answer` says, over mTLS as `workload`: a mesh door that is no sidecar's.
@@ -60,11 +61,33 @@ impl Sink {
         answer: impl Fn(&Received) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
         let received = Arc::new(Mutex::new(Vec::new()));
-        let behaviour =
-            Behaviour { received: Arc::clone(&received), answer: Arc::new(answer), released: Arc::new(|| true) };
+        let behaviour = Behaviour {
+            received: Arc::clone(&received),
+            answer: Arc::new(answer),
+            released: Arc::new(|_received| true),
+        };
         let address = listener.address().to_string();
         let mut tasks = JoinSet::new();
         tasks.spawn(serve::mtls(listener, Acceptor::new(workload), Shutdown::new(), move |_peer| {
+            let behaviour = behaviour.clone();
+            service_fn(move |request| respond(request, behaviour.clone()))
+        }));
+        Self { address, received, _tasks: tasks }
+    }
+
+    /// Answers 200 with `ok` over TLS with this certificate and key (PEM files), to whoever comes.
+    pub async fn over_tls(certificate: &str, key: &str) -> Self {
+        let tls = DoorTls::from_pem_files(certificate.as_ref(), key.as_ref()).expect("certificate and key");
+        let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let behaviour = Behaviour {
+            received: Arc::clone(&received),
+            answer: Arc::new(|_received| Response::new(Full::new(Bytes::from_static(b"ok")))),
+            released: Arc::new(|_received| true),
+        };
+        let address = listener.address().to_string();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve::tls(listener, tls, Shutdown::new(), move |_from| {
             let behaviour = behaviour.clone();
             service_fn(move |request| respond(request, behaviour.clone()))
         }));
@@ -82,6 +105,11 @@ impl Sink {
 
     /// Answers 200 with `ok`, but each request only once `released` says so.
     pub async fn holding(released: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self::holding_each(move |_received| released()).await
+    }
+
+    /// The same, where `released` says it of each request.
+    pub async fn holding_each(released: impl Fn(&Received) -> bool + Send + Sync + 'static) -> Self {
         let released = Arc::new(released);
         Self::start(Arc::new(|_received| Response::new(Full::new(Bytes::from_static(b"ok")))), released).await
     }
@@ -130,7 +158,7 @@ async fn respond(request: Request<Incoming>, behaviour: Behaviour) -> Result<Res
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let one = Received { line: format!("{} {}", head.method, head.uri), headers: head.headers, body };
     let response = (behaviour.answer)(&one);
-    behaviour.received.lock().expect("not poisoned").push(one);
-    eventually("the app is released", || async { (behaviour.released)().then_some(()) }).await;
+    behaviour.received.lock().expect("not poisoned").push(one.clone());
+    eventually("the app is released", || async { (behaviour.released)(&one).then_some(()) }).await;
     Ok(response)
 }

@@ -31,16 +31,28 @@ pub(crate) fn built_before(place: &Place) -> bool {
 /// # Errors
 /// Cargo cannot be started.
 pub(crate) fn programs(place: &Place) -> io::Result<bool> {
-    let quiet = built_before(place);
+    run(place, &BUILDS, built_before(place))
+}
+
+/// The same for all but the sidecar: what starts servers.
+///
+/// # Errors
+/// Cargo cannot be started.
+pub(crate) fn servers(place: &Place) -> io::Result<bool> {
+    let [servers, _sidecar] = BUILDS;
+    run(place, &[servers], place.program("countersign").is_file() && place.program("countersign-broker").is_file())
+}
+
+fn run(place: &Place, builds: &[&[&str]], quiet: bool) -> io::Result<bool> {
     if !quiet {
         eprintln!(
             "Building the programs for the first time; on two cores this takes several minutes. Later it is seconds."
         );
     }
     let mut told = false;
-    for arguments in BUILDS {
+    for arguments in builds {
         let mut build = place.cargo();
-        build.args(arguments).stdin(Stdio::null());
+        build.args(*arguments).stdin(Stdio::null());
         let status = if quiet { silently(&mut build, &mut told)? } else { build.status()? };
         if !status.success() {
             return Ok(false);

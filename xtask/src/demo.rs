@@ -1,4 +1,5 @@
-//! `cargo demo`: builds the programs, then becomes `countersign demo`, so that exit code and signals are the demo's own.
+//! `cargo demo`: gets real peers where they are asked for, builds the programs, then becomes `countersign demo`, so that
+//! exit code and signals are the demo's own.
 
 use std::{
     ffi::OsString,
@@ -8,10 +9,15 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{build, place::Place};
+use crate::{MACHINE_LACKS, build, place::Place, real};
 
 /// Builds and runs; returns only where it could not.
 pub(crate) fn main(place: &Place, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
+    let wants_real = arguments.iter().any(|argument| argument == "--real");
+    // What is told goes to stderr: stdout is the demo's.
+    if wants_real && !real::fetch_servers(&mut |line| eprintln!("{line}")) {
+        return Ok(ExitCode::from(MACHINE_LACKS));
+    }
     if !build::programs(place).context("cargo cannot be started")? {
         return Ok(ExitCode::FAILURE);
     }

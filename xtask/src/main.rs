@@ -1,6 +1,6 @@
 //! `cargo xtask`: what a checkout can do without anything installed but Rust and a C compiler. It starts cargo and the
-//! built programs; it must never contain a rule of the product, and never need more than the standard library and a
-//! command line parser, because it is compiled before everything else.
+//! built programs, and gets the real peers; it must never contain a rule of the product, and never need more than the
+//! standard library and a command line parser, because it is compiled before everything else.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "telling what happens is this program's output")]
 
@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod demo;
 mod place;
+mod real;
 mod test;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -35,20 +36,31 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Build the programs and run the demo; arguments go to `countersign demo`
+    ///
+    /// With `--real` the real Keycloak and SPIRE are got first, where they are not in the cache.
     #[command(disable_help_flag = true)]
     Demo {
-        /// Such as `--json`, `--keep` or `--help`
+        /// Such as `--json`, `--keep`, `--real` or `--help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
     /// Preflight, then formatting, clippy, unit, doc, compile-fail and end-to-end tests
     ///
+    /// Before clippy it gets what is missing of the real peers (Keycloak, SPIRE, Python environments); the first time that
+    /// takes about 12 minutes on two cores. They stay in the cache folder; `cargo xtask peers status` says where.
+    ///
     /// Exit code 0: all passed; 1: a stage failed, and how to repeat it alone is printed; 2: the machine lacks something,
-    /// and everything that it lacks is listed with the command that gets it.
+    /// and everything that it lacks is listed with the command that gets it, or a real peer cannot be had.
     Test {
-        /// Run on the embedded default only (the same as without it today; real peers come with the next piece of work)
+        /// Leave the real peers out: no fetch, and end-to-end tests on the embedded default only
         #[arg(long)]
         embedded: bool,
+    },
+    /// The real Keycloak, SPIRE and Python environments of the tests
+    Peers {
+        /// What to do
+        #[command(subcommand)]
+        command: Peers,
     },
     /// Measure figures and print them; nothing is asserted
     Bench {
@@ -56,6 +68,22 @@ enum Task {
         #[command(subcommand)]
         figures: Figures,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Peers {
+    /// Get what is missing, by `mvn`, `go` and `pip`; nothing to do where all is there
+    ///
+    /// Exit code 2: something cannot be had, and why is printed.
+    Fetch,
+    /// Say what is in the cache, what is missing and how to get it, and what runs
+    Status,
+    /// Start a Keycloak and a SPIRE that go on until `down`, and say where they are and what to do with them
+    ///
+    /// What is missing is got and built first. Where they run already, only the addresses are printed.
+    Up,
+    /// Stop what `up` started
+    Down,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,8 +107,11 @@ fn main() -> ExitCode {
     };
     let outcome = match task {
         Task::Demo { arguments } => demo::main(&place, &arguments),
-        // The embedded default is all there is: the flag says it, so that what says it today means the same tomorrow.
-        Task::Test { embedded: _ } => test::main(&place),
+        Task::Test { embedded } => test::main(&place, embedded),
+        Task::Peers { command: Peers::Fetch } => real::fetch_all(),
+        Task::Peers { command: Peers::Status } => real::status(),
+        Task::Peers { command: Peers::Up } => real::up(&place),
+        Task::Peers { command: Peers::Down } => real::down(),
         Task::Bench { figures: Figures::Story { json } } => bench::story(&place, json),
     };
     outcome.unwrap_or_else(|error| {

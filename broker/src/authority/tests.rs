@@ -92,7 +92,7 @@ impl Drop for Provider {
     }
 }
 
-fn authority(issuer: &str) -> Authority {
+pub(crate) fn authority(issuer: &str) -> Authority {
     Authority::new(AuthorityConfig {
         name: None,
         issuer: issuer.to_owned(),
@@ -158,7 +158,7 @@ fn with_several_authorities_a_subject_carries_the_name_and_loses_it_on_the_way_b
     };
     let authority = Authority::new(config).expect("an authority");
     let (keeper, _text) = keeper("alice", "a", 100);
-    let subject = authority.subject(keeper.proof()).expect("a subject");
+    let subject = authority.qualified(keeper.proof().subject()).expect("a subject");
     assert_eq!(subject.as_str(), "corp:alice");
     assert_eq!(authority.local_subject(&subject), Some("alice".parse().expect("a name")));
     assert_eq!(authority.local_subject(&"corpo:alice".parse().expect("a name")), None);
@@ -217,6 +217,31 @@ async fn a_silent_provider_makes_nobody_wait_for_the_answers_to_others() {
     });
     let longest = futures_util::future::join_all(asking).await.into_iter().max().expect("some");
     assert!(longest <= Duration::from_secs(4), "{longest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_who_wait_for_a_key_are_few_and_take_no_user_s_place() {
+    let (_listener, issuer) = silent();
+    let authority = authority(&issuer);
+    let _all = authority.strangers.try_acquire_many(u32::try_from(STRANGERS_MAX).expect("few")).expect("free");
+    let raw = RawToken::parse(fresh().sign("logout+jwt", &json!({"iss": issuer})).expect("signed").to_string());
+    let verified = authority.verify_logout(&raw.expect("short"), &["console"], at(1)).await;
+    assert_eq!(verified.err(), Some(Refusal::FaultOverloaded));
+    let user = signed(&fresh(), &claims(&issuer, "alice", "tickets:read", 100));
+    assert_eq!(authority.verify(&user, at(1)).await.map(drop), Err(Refusal::FaultProvider), "a user waits as before");
+}
+
+#[tokio::test]
+async fn logout_tokens_of_unknown_keys_lead_to_no_storm_at_the_provider() {
+    let provider = Provider::start(usual).await;
+    let authority = provider.authority();
+    for _ in 0..50 {
+        let text = fresh().sign("logout+jwt", &json!({"iss": provider.issuer})).expect("signed").to_string();
+        let raw = RawToken::parse(text).expect("short");
+        let refused = authority.verify_logout(&raw, &["console"], at(1)).await.err();
+        assert_eq!(refused, Some(Refusal::LogoutToken(TokenFault::KeyUnknown)));
+    }
+    assert_eq!(provider.key_requests.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

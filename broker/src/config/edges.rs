@@ -23,6 +23,11 @@ impl Edges {
         self.0.iter().find(|edge| edge.workload == *workload)
     }
 
+    /// Every login client of any edge.
+    pub(crate) fn login_clients(&self) -> Vec<&str> {
+        self.0.iter().flat_map(|edge| edge.login_clients.iter().map(String::as_str)).collect()
+    }
+
     pub(super) fn read(raw: &[RawEdge], trust_domain: Option<&TrustDomain>, problems: &mut Problems) -> Self {
         let mut edges = Self::default();
         for (index, raw_edge) in raw.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use identity::{McpSpec, RouteSpec, TargetSpec};
+use identity::{McpSpec, RouteSpec, TargetKind, TargetSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -100,16 +100,20 @@ pub struct RawEdge {
 /// A target.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct RawTarget {
+    /// What stands behind it.
+    #[serde(default)]
+    pub kind: RawKind,
     /// Unique name, as policies say it.
     pub name: String,
-    /// Canonical URI: audience of access tokens and perimeter of paths.
+    /// Canonical URI: audience of tokens for it and perimeter of paths.
     pub resource: String,
     /// Hosts by which apps call it.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// SPIFFE ID of who must answer.
-    pub workload: String,
-    /// `host:port` of its mesh door.
+    /// SPIFFE ID of who must answer, at a target of kind `mesh`.
+    #[serde(default)]
+    pub workload: Option<String>,
+    /// `host:port` of its mesh door; at a target of kind `workload` `https://host[:port]`, or `http://` on loopback.
     pub connect: String,
     /// Scopes that it may pass on; absent: it cannot call on for the user.
     #[serde(default)]
@@ -123,6 +127,17 @@ pub struct RawTarget {
     /// HTTP routes and the scope that each needs.
     #[serde(default)]
     pub routes: Vec<RawRoute>,
+}
+
+/// Kinds of targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RawKind {
+    /// A workload with a sidecar, called for a user with the broker's tokens.
+    #[default]
+    Mesh,
+    /// A service that accepts JWT-SVIDs, called in the caller's own name.
+    Workload,
 }
 
 /// Mapping of an MCP server.
@@ -193,10 +208,14 @@ impl RawTarget {
         let mcp = self.mcp.map(|mcp| McpSpec { tools: mcp.tools, resources: mcp.resources, prompts: mcp.prompts });
         let routes = self.routes.into_iter();
         TargetSpec {
+            kind: match self.kind {
+                RawKind::Mesh => TargetKind::Mesh,
+                RawKind::Workload => TargetKind::Workload,
+            },
             name: self.name,
             resource: self.resource,
             hosts: self.hosts,
-            workload: self.workload,
+            workload: self.workload.unwrap_or_default(),
             connect: self.connect,
             passes_on: self.passes_on.map(|scopes| scopes.join(" ")),
             identity_headers: self.identity_headers,

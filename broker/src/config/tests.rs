@@ -167,6 +167,81 @@ fn each_mistake_in_an_address_is_told_with_its_key() {
     }
 }
 
+/// A second target, of kind `workload`.
+const SERVICE: &str = "  - name: inventory
+    kind: workload
+    resource: https://inventory.tools.svc/v1
+    hosts: [inventory.tool]
+    connect: http://127.0.0.1:9000
+    routes:
+      - { methods: [GET], path: /items }
+";
+
+#[test]
+fn a_workload_target_needs_no_more_than_where_it_is() {
+    let folder = Folder::new("service");
+    let config = read(&format!("{}{SERVICE}", folder.good())).expect("no problem");
+    assert_eq!((config.registry.iter().count(), config.registry.workload().iter().count()), (1, 1));
+    let bare =
+        SERVICE.split("    routes:").next().expect("a part").replace("http://127.0.0.1:9000", "https://inventory");
+    assert!(read(&format!("{}{bare}", folder.good())).is_ok(), "every path is mapped");
+}
+
+#[test]
+fn a_workload_target_that_no_rule_lets_anybody_use_is_warned_of() {
+    let folder = Folder::new("unused");
+    let text = format!("{}{SERVICE}", folder.good());
+    let warnings = || load::<App>("broker.yaml".as_ref(), &text, []).expect("no problem").warnings;
+    let [warning] = warnings().try_into().expect("one");
+    assert!(warning.contains("targets[1].name: no rule permits anybody to `use` this target"), "{warning}");
+    let rule =
+        r#"@id("use") permit (principal is Workload, action == Action::"use", resource == Target::"inventory");"#;
+    fs::write(folder.0.join("policies/use.cedar"), rule).expect("written");
+    assert!(warnings().is_empty());
+}
+
+#[test]
+fn each_contradiction_of_a_workload_target_is_told_with_its_key() {
+    let folder = Folder::new("contradictions");
+    let with = |line: &str| format!("connect: http://127.0.0.1:9000\n    {line}");
+    for (from, to, key, word) in [
+        ("kind: workload", "kind: wrokload", "targets[1].kind", "did you mean `workload`"),
+        ("kind: workload", "kind: vault", "targets[1].kind", "expected one of `mesh`, `workload`"),
+        ("    kind: workload\n", "", "targets[1].workload", "missing"),
+        ("    kind: workload\n", "", "targets[1].connect", "without a scheme"),
+        (
+            "connect: http://127.0.0.1:9000",
+            &with("workload: spiffe://corp.example/i"),
+            "targets[1].workload",
+            "no SVID",
+        ),
+        ("connect: http://127.0.0.1:9000", &with("passes_on: []"), "targets[1].passes_on", "without a user"),
+        ("connect: http://127.0.0.1:9000", &with("identity_headers: [subject]"), "identity_headers", "without a user"),
+        ("connect: http://127.0.0.1:9000", &with("mcp: { tools: { a: b } }"), "targets[1].mcp", "`routes`"),
+        ("path: /items", "path: /items, scope: items:read", "targets[1].routes", "has a scope"),
+        ("http://127.0.0.1:9000", "http://inventory.tools.svc", "targets[1].connect", "a name could be resolved"),
+        ("http://127.0.0.1:9000", "http://10.0.0.7:80", "targets[1].connect", "clear text"),
+        ("http://127.0.0.1:9000", "inventory:8443", "targets[1].connect", "https://<host>"),
+        (
+            "https://inventory.tools.svc/v1",
+            "https://Keycloak.corp.example/realms/agents/",
+            "targets[1].resource",
+            "reserved",
+        ),
+        (
+            "https://inventory.tools.svc/v1",
+            "https://broker.agents.svc",
+            "targets[1].resource",
+            "target.reserved_audience",
+        ),
+        ("inventory.tool]", "tickets.tool]", "targets[1].hosts", "stands twice"),
+    ] {
+        assert!(SERVICE.contains(from), "{from}");
+        let told = read(&format!("{}{}", folder.good(), SERVICE.replace(from, to))).expect_err("a problem");
+        assert!(told.contains(key) && told.contains(word), "{from} -> {to}: {told}");
+    }
+}
+
 #[test]
 fn what_can_never_be_used_is_warned_of_and_no_problem() {
     let folder = Folder::new("dead");
@@ -189,6 +264,10 @@ fn no_password_is_told() {
         ("https://broker.agents.svc", "https://me:hunter2@broker.agents.svc"),
         ("https://keycloak.corp", "https://me:hunter2@keycloak.corp"),
         ("https://tickets", "https://me:hunter2@tickets"),
+        (
+            "workload: spiffe://corp.example/tickets\n    connect: tickets.tools.svc:8443",
+            "kind: workload\n    connect: https://me:hunter2@tickets.tools.svc",
+        ),
         ("sqlite://", "postgres://me:hunter2@db"),
     ] {
         let told = folder.complaint(from, to);

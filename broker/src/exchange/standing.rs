@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use identity::{Lifetime, Refusal, TxnToken, UnixTime};
 
-use crate::{authority::Claim, grant::Person, parties::Parties, store::Transaction};
+use crate::{authority::Claim, grant::Person, parties::Parties, sessions::SignIn, store::Transaction};
 
 /// A keeper that ends sooner is renewed on the way, where a session may be asked about later: half of the 120 s that a
 /// provider gives it (`keycloak.md` §4).
@@ -39,6 +39,11 @@ impl Standing {
         Person { subject, groups, roles }
     }
 
+    /// The sign-in that it rests on.
+    pub(super) const fn sign_in(&self) -> &SignIn {
+        &self.transaction.sign_in
+    }
+
     /// When tokens end at the latest.
     pub(super) const fn ends(&self) -> Lifetime {
         self.ends
@@ -56,10 +61,11 @@ impl Standing {
     }
 }
 
-/// The transaction of `held`, if it stands. Its user's groups and roles are renewed with the keeper.
+/// The transaction of `held`, if it stands. The authority is not asked about a session that it said has ended. Its user's groups and roles are renewed with the keeper.
 pub(super) async fn of(parties: &Parties, held: &TxnToken, now: UnixTime) -> Result<Standing, Refusal> {
     let transaction = parties.store.transaction(held.transaction()).await?;
     let transaction = transaction.ok_or(Refusal::SubjectTransactionEnded)?;
+    parties.sessions.check(&transaction.sign_in)?;
     let longest = parties.life.transaction_token.max(parties.life.access_token);
     let (ends, long_ends) = (transaction.ends.not_after, transaction.ends.long_not_after);
     match need(&transaction, longest, now) {
@@ -101,7 +107,7 @@ async fn confirm(parties: &Parties, transaction: &Transaction, now: UnixTime) ->
     let keeper = parties.store.keeper(transaction, now).await?.ok_or(Refusal::SubjectTransactionEnded)?;
     let subject = authority.local_subject(&transaction.subject).ok_or(Refusal::SubjectTransactionEnded)?;
     let claim = Claim { subject: &subject, session: &transaction.session, scopes: &transaction.scopes };
-    let fresh = authority.exchange(&parties.workload, &keeper, claim, now).await?;
+    let fresh = authority.exchange(&parties.svids, &keeper, claim, now).await?;
     Ok(parties.store.renew_keeper(transaction, &fresh).await?)
 }
 
@@ -125,6 +131,7 @@ mod tests {
             authority: "https://keycloak".to_owned(),
             subject: "alice".parse().expect("a name"),
             session: "s".to_owned(),
+            sign_in: crate::sessions::tests::sign_in("https://keycloak", "s", "alice", 1),
             scopes: Scopes::none(),
             groups: Vec::new(),
             roles: Vec::new(),

@@ -34,7 +34,7 @@ impl User<'_> {
 }
 
 /// The user whose token `requester` shows, if users may enter there from that application with that scope
-/// (N40–N50, N56, N101–N103, K9). The authority has not been asked yet.
+/// (N40–N50, N56, N101–N103, K9), and if it has not said that the session ended. The authority has not been asked yet.
 pub(super) async fn user<'p>(
     parties: &'p Parties,
     requester: &SpiffeId,
@@ -58,7 +58,8 @@ pub(super) async fn user<'p>(
     if !scopes.is_subset(&edge.scopes) {
         return Err(Refusal::ScopeBeyondTarget);
     }
-    let subject = authority.subject(&token)?;
+    let subject = authority.qualified(token.subject())?;
+    parties.sessions.check(&parties.sessions.sign_in(&token))?;
     Ok(User { token, subject, authority, edge })
 }
 

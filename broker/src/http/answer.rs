@@ -40,6 +40,13 @@ struct Success<'a> {
     txn_token: Option<&'a str>,
 }
 
+/// The answer of `/use`.
+#[derive(Serialize)]
+struct Allowed {
+    decision: &'static str,
+    expires_in: u64,
+}
+
 #[derive(Serialize)]
 struct Failure<'a> {
     error: &'static str,
@@ -67,6 +74,18 @@ pub(super) fn issued(issued: &Issued) -> Response {
     )
 }
 
+/// A workload may do what it asked about, for so many seconds.
+pub(super) fn allowed(expires_in: u64) -> Response {
+    json(StatusCode::OK, &Allowed { decision: "allowed", expires_in })
+}
+
+/// Done, and there is nothing to say about it.
+pub(super) fn done() -> Response {
+    let mut response = Response::new(Body::empty());
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// The refusal, with its stable code.
 pub(super) fn refused(refusal: &Refusal, request_id: &str) -> Response {
     let (status, error) = on_the_wire(refusal);
@@ -92,6 +111,36 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
+/// What only sidecars refuse, about calls that never get here; whoever sees one here made a bad request.
+macro_rules! of_sidecars {
+    () => {
+        Refusal::AccessToken(_)
+            | Refusal::TxnToken(_)
+            | Refusal::AccessTokenMissing
+            | Refusal::TxnTokenMissing
+            | Refusal::TxnTokenUnexpected
+            | Refusal::TxnTokenMismatch
+            | Refusal::CallUnmapped
+            | Refusal::CallNoTransaction
+            | Refusal::CallUnlistedHost
+            | Refusal::CallBatch
+            | Refusal::CallTooLarge
+            | Refusal::CallMalformed
+            | Refusal::CallCredentialHeaders
+            | Refusal::CallSession
+            | Refusal::CallAmbiguous
+            | Refusal::CallTraceEnded
+            | Refusal::CallContradiction
+            | Refusal::CallMethod
+            | Refusal::CallWrongDoor
+            | Refusal::PeerWrongIdentity
+            | Refusal::PeerRefusedToken
+            | Refusal::PeerNoRoots
+            | Refusal::PeerUnreachable
+            | Refusal::PeerAnswer
+    };
+}
+
 /// RFC 8693 wins: a subject or actor token that is not acceptable for any reason is `invalid_request`.
 fn on_the_wire(refusal: &Refusal) -> (StatusCode, OauthError) {
     let bad = |error| (StatusCode::BAD_REQUEST, error);
@@ -113,10 +162,13 @@ fn on_the_wire(refusal: &Refusal) -> (StatusCode, OauthError) {
         | Refusal::EdgeLoginClient
         | Refusal::ChainNotCallee
         | Refusal::ChainLoop
-        | Refusal::ChainTooDeep => bad(OauthError::InvalidRequest),
+        | Refusal::ChainTooDeep
+        | Refusal::LogoutToken(_)
+        | Refusal::LogoutTokenReplayed => bad(OauthError::InvalidRequest),
         Refusal::ClientMismatch => (StatusCode::UNAUTHORIZED, OauthError::InvalidClient),
         Refusal::TargetMissing
         | Refusal::TargetUnknown
+        | Refusal::TargetKind
         | Refusal::TargetSeveral
         | Refusal::TargetDomain
         | Refusal::TargetReservedAudience
@@ -131,26 +183,7 @@ fn on_the_wire(refusal: &Refusal) -> (StatusCode, OauthError) {
         | Refusal::ScopeWithdrawn
         | Refusal::ScopeWidened
         | Refusal::ScopeInsufficient => bad(OauthError::InvalidScope),
-        // A sidecar's, about calls that never get here; whoever sees one here made a bad request.
-        Refusal::AccessToken(_)
-        | Refusal::TxnToken(_)
-        | Refusal::AccessTokenMissing
-        | Refusal::TxnTokenMissing
-        | Refusal::TxnTokenUnexpected
-        | Refusal::TxnTokenMismatch
-        | Refusal::CallUnmapped
-        | Refusal::CallNoTransaction
-        | Refusal::CallUnlistedHost
-        | Refusal::CallBatch
-        | Refusal::CallTooLarge
-        | Refusal::CallMalformed
-        | Refusal::CallCredentialHeaders
-        | Refusal::CallSession
-        | Refusal::CallMethod
-        | Refusal::PeerWrongIdentity
-        | Refusal::PeerRefusedToken
-        | Refusal::PeerUnreachable
-        | Refusal::PeerAnswer => bad(OauthError::InvalidRequest),
+        of_sidecars!() => bad(OauthError::InvalidRequest),
         Refusal::FaultProvider
         | Refusal::FaultStore
         | Refusal::FaultRecord

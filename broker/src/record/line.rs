@@ -44,7 +44,7 @@ impl Liner {
         put("op", Some(json!(kind(entry.kind))));
         put("txn", entry.transaction.as_ref().map(|txn| json!(txn.as_str())));
         put("req", Some(json!(entry.requester.to_string())));
-        put("sub", entry.subject.as_ref().map(|subject| json!(self.sealer.blind(subject.as_str()))));
+        put("sub", entry.subject.as_ref().map(|subject| json!(self.blind(subject.as_str()))));
         put("act", entry.chain.as_ref().map(|chain| chain.iter().map(|actor| json!(actor.to_string())).collect()));
         put("target", entry.target.as_ref().map(|target| json!(target)));
         put("shown", entry.shown.as_ref().map(|scopes| json!(scopes.to_string())));
@@ -79,7 +79,12 @@ impl Liner {
         Value::Object(line).to_string()
     }
 
-    fn head(&self, event: &str, at: UnixTime) -> Map<String, Value> {
+    /// A keyed hash of a person's identifier.
+    pub(super) fn blind(&self, name: &str) -> String {
+        self.sealer.blind(name)
+    }
+
+    pub(super) fn head(&self, event: &str, at: UnixTime) -> Map<String, Value> {
         let mut line = Map::new();
         line.insert("v".into(), json!(VERSION));
         line.insert("t".into(), json!(event));
@@ -102,6 +107,7 @@ fn types(entry: &Entry) -> Vec<&'static str> {
     let first = match entry.kind {
         Some(Kind::Exchange) => ACCESS_TOKEN_TYP,
         Some(Kind::Begin | Kind::Renew) | None => TXN_TOKEN_TYP,
+        Some(Kind::Use) => return Vec::new(),
     };
     let others = std::iter::repeat_n(TXN_TOKEN_TYP, entry.tokens.len().saturating_sub(1));
     std::iter::once(first).chain(others).collect()

@@ -88,7 +88,10 @@ async fn a_grant_is_on_disk_when_it_is_acknowledged_and_its_end_writes_no_second
 async fn what_was_recorded_and_not_issued_is_void() {
     let fixture = Fixture::new("void");
     let mut record = fixture.decision();
-    record.note(|entry| entry.tokens = vec!["a-7".parse().expect("an id")]);
+    record.note(|entry| {
+        entry.tokens = vec!["a-7".parse().expect("an id")];
+        entry.rules = vec!["read".to_owned()];
+    });
     fixture.recorder.granted(record.entry()).await.expect("durable");
     drop(record);
     let lines = fixture.lines().await;
@@ -96,6 +99,25 @@ async fn what_was_recorded_and_not_issued_is_void() {
         (&lines[1]["t"], &lines[1]["dec"], &lines[1]["jti"][0]),
         (&"void".into(), &"aborted".into(), &"a-7".into())
     );
+}
+
+#[tokio::test]
+async fn a_use_is_recorded_without_a_token_and_void_where_nobody_was_told() {
+    let fixture = Fixture::new("use");
+    let mut record = fixture.decision();
+    record.note(|entry| {
+        entry.kind = Some(Kind::Use);
+        entry.subject = None;
+        entry.rules = vec!["planner-uses-inventory".to_owned()];
+    });
+    fixture.recorder.granted(record.entry()).await.expect("durable");
+    drop(record);
+    let lines = fixture.lines().await;
+    let told = |line: &Value| (line["t"].clone(), line["op"].clone(), line["dec"].clone(), line["rule"][0].clone());
+    let rule = Value::from("planner-uses-inventory");
+    assert_eq!(told(&lines[0]), ("use".into(), "use".into(), "allow".into(), rule.clone()));
+    assert_eq!(told(&lines[1]), ("void".into(), "use".into(), "aborted".into(), rule));
+    assert!(lines[0].get("jti").is_none() && lines[0].get("sub").is_none() && lines[0].get("typ").is_none());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Which requests are read as which wish, and which are refused with which code.
 
-use identity::{Reserved, TargetSpec, workload_id};
+use identity::{Reserved, TargetKind, TargetSpec, workload_id};
 
 use super::*;
 
@@ -14,7 +14,13 @@ fn registry() -> Registry {
         connect: format!("{name}:8443"),
         ..TargetSpec::default()
     };
-    Registry::new(vec![spec("researcher"), spec("tickets")], &Reserved::default()).expect("a registry")
+    let service = TargetSpec {
+        kind: TargetKind::Workload,
+        workload: String::new(),
+        connect: "https://inventory.agents.svc".to_owned(),
+        ..spec("inventory")
+    };
+    Registry::new(vec![spec("researcher"), spec("tickets"), service], &Reserved::default()).expect("a registry")
 }
 
 fn read(parameters: &[(&str, &str)]) -> Result<Request, Refusal> {
@@ -128,4 +134,32 @@ fn bad_targets_are_refused() {
         assert_eq!(changed(CALL, &change).err(), Some(refusal), "{change:?}");
     }
     assert!(changed(CALL, &[("audience", "tickets")]).is_ok());
+}
+
+#[test]
+fn a_target_of_another_kind_is_told_apart_from_none() {
+    const INVENTORY: &str = "https://inventory.agents.svc";
+    const TICKETS: &str = "https://tickets.agents.svc";
+    for change in [("resource", INVENTORY), ("audience", "inventory"), ("audience", INVENTORY)] {
+        let refused = changed(CALL, &[("resource", ""), change]).err();
+        assert_eq!(refused, Some(Refusal::TargetKind), "{change:?}");
+    }
+    let registry = registry();
+    let used = |parameters: &[(&str, &str)]| {
+        let body: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let form = Form::parse(body.join("&").as_bytes()).expect("a form");
+        target(&form, registry.workload(), registry.mesh()).map(|target| target.name().to_owned())
+    };
+    for (parameters, expected) in [
+        (&[("resource", INVENTORY)][..], Ok("inventory")),
+        (&[("resource", INVENTORY), ("audience", "inventory")], Ok("inventory")),
+        (&[("resource", INVENTORY), ("resource", INVENTORY)], Ok("inventory")),
+        (&[("resource", TICKETS)], Err(Refusal::TargetKind)),
+        (&[("resource", INVENTORY), ("audience", "tickets")], Err(Refusal::TargetKind)),
+        (&[("resource", "https://inventory.agents.svc/")], Err(Refusal::TargetUnknown)),
+        (&[], Err(Refusal::TargetMissing)),
+        (&[("resource", "")], Err(Refusal::TargetMissing)),
+    ] {
+        assert_eq!(used(parameters), expected.map(str::to_owned), "{parameters:?}");
+    }
 }

@@ -2,8 +2,13 @@
 
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
 use super::*;
-use crate::seal::WRAPPING_KEY_LENGTH;
+use crate::{
+    seal::WRAPPING_KEY_LENGTH,
+    sessions::{Sessions, tests::logout},
+};
 
 fn sealer(byte: u8) -> Sealer {
     Sealer::new(&[byte; WRAPPING_KEY_LENGTH]).expect("a sealer")
@@ -100,6 +105,75 @@ async fn an_unknown_transaction_is_none_and_purging_nothing_works() {
     let store = folder.open(sealer(1)).await;
     assert_eq!(store.transaction(&"t".parse().expect("an id")).await.expect("answers"), None);
     assert_eq!(store.purge(at(1)).await.expect("purges"), 0);
+}
+
+/// The issuer of the tests' keepers.
+const ISSUER: &str = "https://keycloak.corp.example/realms/agents";
+
+#[tokio::test]
+async fn an_end_is_remembered_over_a_restart_and_counts_each_transaction_once() {
+    let folder = Folder::new("ended");
+    let store = folder.open(sealer(1)).await;
+    let (keeper, _token) = crate::authority::tests::keeper("alice", "tickets:read", 120);
+    let edge = identity::workload_id("spiffe://corp.example/planner").expect("an id");
+    for _ in 0..2 {
+        store.begin(&crate::grant::tests::begun("tickets:read"), &edge, &keeper, at(1000)).await.expect("begun");
+    }
+    let sessions = Sessions::new(sealer(1), Vec::new());
+    let end = |issuer: &str, whom: Value| sessions.end(&logout(issuer, &whom), at(1000)).expect("ended");
+    for (case, issuer, whom, transactions) in [
+        ("another session", ISSUER, json!({"sid": "t"}), 0),
+        ("another authority's", "https://other.example", json!({"sid": "s"}), 0),
+        ("another user", ISSUER, json!({"sub": "bob"}), 0),
+        ("the session", ISSUER, json!({"sid": "s"}), 2),
+        ("the session again", ISSUER, json!({"sid": "s"}), 0),
+        ("the user, who had no other", ISSUER, json!({"sub": "alice"}), 0),
+    ] {
+        assert_eq!(store.end(&end(issuer, whom), at(1000)).await.expect("stored"), transactions, "{case}");
+    }
+    let again = folder.open(sealer(1)).await;
+    let ended = again.ended(at(8199)).await.expect("reads");
+    assert!(ended.len() == 5 && ended.contains(&end(ISSUER, json!({"sid": "s"}))), "{ended:?}");
+    assert_eq!(again.ended(at(8200)).await.expect("reads"), [], "after two hours");
+    again.purge(at(8200)).await.expect("purges");
+    assert_eq!(again.ended(at(1)).await.expect("reads"), [], "and deleted");
+}
+
+/// On a full disk SQLite takes a transaction back by itself. Whoever goes on with such a connection, and counts from where
+/// it was, is told that something is committed when it is not.
+#[tokio::test]
+async fn after_writes_that_failed_what_is_acknowledged_is_stored() {
+    let folder = Folder::new("full");
+    let store = folder.open(sealer(1)).await;
+    let (keeper, _token) = crate::authority::tests::keeper("alice", "tickets:read", 120);
+    let edge = identity::workload_id("spiffe://corp.example/planner").expect("an id");
+    let mut taken_back = store.writer.begin().await.expect("begun");
+    sqlx::query("ROLLBACK").execute(&mut *taken_back).await.expect("as SQLite does it");
+    drop(taken_back);
+    drop(store.writer.begin().await.expect("begun"));
+    let grant = crate::grant::tests::begun("tickets:read");
+    store.begin(&grant, &edge, &keeper, at(1000)).await.expect("begun");
+    assert!(store.transaction(grant.transaction()).await.expect("answers").is_some(), "acknowledged and stored");
+}
+
+#[tokio::test]
+async fn a_store_of_before_is_taken_over_and_its_keys_stay() {
+    let folder = Folder::new("older");
+    fs::create_dir_all(&folder.0).expect("made");
+    let path = folder.0.join("broker.db");
+    create(&path).expect("made");
+    let options = SqliteConnectOptions::new().filename(&path);
+    let older = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.expect("opens");
+    let first = migrator().iter().take(1).cloned().collect();
+    Migrator::with_migrations(first).run(&older).await.expect("made");
+    sqlx::query("INSERT INTO transactions VALUES ('t', 'i', 's', '', x'00', 'e', 1, 2, 3)")
+        .execute(&older)
+        .await
+        .expect("a row");
+    older.close().await;
+    let store = folder.open(sealer(1)).await;
+    assert_eq!(store.transaction(&"t".parse().expect("an id")).await.expect("answers"), None, "it ended");
+    store.keys(at(1)).await.expect("keys");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use super::{Store, StoreFault, integer, time};
 use crate::{
     authority::Keeper,
     grant::{Ends, Grant},
+    sessions::{Mark, SignIn},
 };
 
 /// A transaction as it was begun, with its user's groups and roles as the authority said last.
@@ -20,6 +21,8 @@ pub(crate) struct Transaction {
     pub(crate) subject: Subject,
     /// `sid` at the authority.
     pub(crate) session: String,
+    /// What a sign-out ends it by.
+    pub(crate) sign_in: SignIn,
     pub(crate) scopes: Scopes,
     pub(crate) groups: Vec<String>,
     pub(crate) roles: Vec<String>,
@@ -51,15 +54,19 @@ impl Store {
         let proof = keeper.proof();
         let scopes = grant.scopes();
         let person = self.seal_person(grant.transaction(), grant.subject(), keeper)?;
+        let sign_in = SignIn::of(&self.sealer, proof);
         let mut writing = self.writer.begin().await?;
         sqlx::query(
-            "INSERT INTO transactions (txn, authority, person, sid, scope, edge, begun_at, not_after, long_not_after) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO transactions (txn, authority, person, sid, session_mark, user_mark, confirmed_at, scope, edge, \
+             begun_at, not_after, long_not_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(grant.transaction().as_str())
         .bind(proof.issuer())
         .bind(person)
         .bind(proof.session())
+        .bind(sign_in.session.bytes())
+        .bind(sign_in.user.bytes())
+        .bind(integer(sign_in.confirmed_at)?)
         .bind(scopes.to_string())
         .bind(edge.to_string())
         .bind(integer(now)?)
@@ -97,9 +104,11 @@ impl Store {
     ) -> Result<Transaction, StoreFault> {
         let proof = keeper.proof();
         let person = self.seal_person(&transaction.id, &transaction.subject, keeper)?;
+        let sign_in = SignIn::of(&self.sealer, proof);
         let mut writing = self.writer.begin().await?;
-        sqlx::query("UPDATE transactions SET person = ? WHERE txn = ?")
+        sqlx::query("UPDATE transactions SET person = ?, confirmed_at = ? WHERE txn = ?")
             .bind(person)
+            .bind(integer(sign_in.confirmed_at)?)
             .bind(transaction.id.as_str())
             .execute(&mut *writing)
             .await?;
@@ -109,6 +118,7 @@ impl Store {
             groups: proof.groups().to_vec(),
             roles: proof.roles().to_vec(),
             keeper_ends: Some(proof.lifetime()),
+            sign_in,
             ..transaction.clone()
         })
     }
@@ -123,6 +133,7 @@ impl Store {
     fn read(&self, id: &TransactionId, row: &SqliteRow) -> Result<Transaction, StoreFault> {
         const TABLE: StoreFault = StoreFault::Malformed("transactions");
         let text = |column: &str| row.try_get::<String, _>(column);
+        let mark = |column: &str| Mark::read(&row.try_get::<Vec<u8>, _>(column)?).ok_or(TABLE);
         let ends = |column: &str| Ok::<_, StoreFault>(Lifetime::until(time(row.try_get(column)?)?));
         let person = self.sealer.open(&place(id), &row.try_get::<Vec<u8>, _>("person")?)?;
         let Person { subject, groups, roles } = serde_json::from_slice(&person).map_err(|_malformed| TABLE)?;
@@ -132,6 +143,11 @@ impl Store {
             authority: text("authority")?,
             subject: subject.parse().map_err(|_malformed| TABLE)?,
             session: text("sid")?,
+            sign_in: SignIn {
+                session: mark("session_mark")?,
+                user: mark("user_mark")?,
+                confirmed_at: time(row.try_get("confirmed_at")?)?,
+            },
             scopes: text("scope")?.parse().map_err(|_malformed| TABLE)?,
             groups,
             roles,

@@ -9,8 +9,10 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Event {
-    /// The processes are being started.
-    Starting,
+    /// The processes are being started; with real peers it takes a while.
+    Starting { real: bool },
+    /// They are not ready yet.
+    StillStarting { seconds: f64 },
     /// All of them are ready.
     Started { processes: usize, seconds: f64 },
     /// A user asks.
@@ -23,6 +25,8 @@ pub(super) enum Event {
     Tokens { control: usize, apps: usize },
     /// Something was refused, as it should be, or not.
     Refusal(ShownRefusal),
+    /// A user was signed out in the middle of a transaction.
+    SignedOut(SignedOut),
     /// Something was not as expected.
     Unexpected { what: String },
     /// Told to stop before the end; no process is left.
@@ -88,6 +92,31 @@ pub(super) struct ShownRefusal {
     pub(super) expected: bool,
 }
 
+/// What a transaction got after its user was signed out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct LogoutRefusal {
+    pub(super) code: String,
+    pub(super) status: u16,
+}
+
+/// A sign-out in the middle of a transaction.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct SignedOut {
+    #[serde(flatten)]
+    pub(super) refusal: LogoutRefusal,
+    /// From the provider's word to the refusal.
+    pub(super) milliseconds: u64,
+    /// Whether code and status are as they should be.
+    pub(super) expected: bool,
+}
+
+/// Versions of the real peers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct PeerVersions {
+    pub(super) keycloak: &'static str,
+    pub(super) spire: &'static str,
+}
+
 /// How it ended.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Ended {
@@ -128,6 +157,13 @@ pub(super) struct Summary {
     pub(super) refusals: Vec<Refusal>,
     pub(super) tokens_seen_by_apps: usize,
     pub(super) control_tokens_seen: usize,
+    /// Only where they are real.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) peers: Option<PeerVersions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) logout_refusal: Option<LogoutRefusal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) logout_to_refused_ms: Option<u64>,
 }
 
 impl Failed {
@@ -165,6 +201,9 @@ mod tests {
             refusals: vec![Refusal { case: "bob", code: "policy.no_rule".to_owned(), status: 403 }],
             tokens_seen_by_apps: 0,
             control_tokens_seen: 1,
+            peers: Some(PeerVersions { keycloak: "26.7.3", spire: "1.13.3" }),
+            logout_refusal: Some(LogoutRefusal { code: "subject.session_ended".to_owned(), status: 401 }),
+            logout_to_refused_ms: Some(12),
         };
         let expected = json!({
             "event": "summary",
@@ -180,6 +219,9 @@ mod tests {
             "refusals": [{ "case": "bob", "code": "policy.no_rule", "status": 403 }],
             "tokens_seen_by_apps": 0,
             "control_tokens_seen": 1,
+            "peers": { "keycloak": "26.7.3", "spire": "1.13.3" },
+            "logout_refusal": { "code": "subject.session_ended", "status": 401 },
+            "logout_to_refused_ms": 12,
         });
         assert_eq!(serde_json::to_value(Event::Summary(summary)).expect("serialises"), expected);
     }

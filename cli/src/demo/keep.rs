@@ -1,6 +1,9 @@
 //! What a stack that is left running offers: addresses, and commands to paste.
 
-use dev::stack::{BROKER, Stack};
+use dev::{
+    stack::{BROKER, Stack},
+    up::sign_in,
+};
 
 use super::event::Kept;
 
@@ -18,12 +21,12 @@ pub(super) fn kept(stack: &Stack) -> Kept {
     ];
     Kept {
         addresses: addresses.map(|(name, address)| (name.to_owned(), address)).to_vec(),
-        commands: commands(stack.issuer(), &edge),
+        commands: commands(sign_in(stack, "alice", "tickets:read tickets:write"), &edge),
     }
 }
 
 /// Signing in, a question, and a refusal.
-fn commands(issuer: &str, edge: &str) -> Vec<Vec<String>> {
+fn commands(sign_in: Vec<String>, edge: &str) -> Vec<Vec<String>> {
     let ask = |question: &str| {
         vec![
             format!("curl -s --noproxy '*' -w '\\n' {edge}/ask \\"),
@@ -31,12 +34,6 @@ fn commands(issuer: &str, edge: &str) -> Vec<Vec<String>> {
             format!("  -d '{{\"question\":\"{question}\"}}'"),
         ]
     };
-    let sign_in = vec![
-        "TOKEN=$(curl -s --noproxy '*' -d grant_type=password -d client_id=console \\".to_owned(),
-        "  -d username=alice -d password=alice -d 'scope=tickets:read tickets:write' \\".to_owned(),
-        format!("  {issuer}/protocol/openid-connect/token \\"),
-        "  | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')".to_owned(),
-    ];
     vec![sign_in, ask("Which of my tickets are open?"), ask("close_ticket T-1")]
 }
 
@@ -46,7 +43,7 @@ mod tests {
 
     #[test]
     fn commands_can_be_copied_from_80_columns() {
-        let commands = commands("http://127.0.0.1:65535/realms/agents", "http://127.0.0.1:65535");
+        let commands = commands(vec!["TOKEN=".to_owned()], "http://127.0.0.1:65535");
         assert_eq!(commands.len(), 3);
         for line in commands.iter().flatten() {
             assert!(line.chars().count() <= 80, "{line}");

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::event::{Ended, Event, Failed, Kept, ShownHop, ShownRefusal};
+use super::event::{Ended, Event, Failed, Kept, ShownHop, ShownRefusal, SignedOut};
 use crate::{
     look::Look,
     text::{Line, Tone},
@@ -37,9 +37,10 @@ impl<W: Write> Screen<W> {
 
     fn lines(&mut self, event: &Event) -> Vec<Line> {
         match event {
-            Event::Starting => vec![
-                Line::new().add("Countersign", Tone::Title).add("starts a whole stack on this machine …", Tone::Dim),
-            ],
+            Event::Starting { real } => starting(*real),
+            Event::StillStarting { seconds } => {
+                vec![Line::indented(2).add(format!("{seconds:.0} s, still starting …"), Tone::Dim)]
+            }
             Event::Started { processes, seconds } => {
                 vec![Line::new().add(format!("{processes} processes are ready after {seconds:.1} s"), Tone::Dim)]
             }
@@ -51,6 +52,7 @@ impl<W: Write> Screen<W> {
             )],
             Event::Tokens { control, apps } => tokens(*control, *apps),
             Event::Refusal(refusal) => self.refusal(refusal),
+            Event::SignedOut(signed_out) => signed_out_lines(signed_out),
             Event::Unexpected { what } => {
                 vec![Line::new().add("not as expected:", Tone::Bad).add(what.as_str(), Tone::Plain)]
             }
@@ -134,6 +136,30 @@ impl<W: Write> Screen<W> {
     const fn has_columns(&self) -> bool {
         self.look.width >= TABLE_COLUMNS
     }
+}
+
+fn starting(real: bool) -> Vec<Line> {
+    let what = if real {
+        "starts a whole stack on this machine, with Keycloak and SPIRE …"
+    } else {
+        "starts a whole stack on this machine …"
+    };
+    vec![Line::new().add("Countersign", Tone::Title).add(what, Tone::Dim)]
+}
+
+fn signed_out_lines(shown: &SignedOut) -> Vec<Line> {
+    let (code, tone) = if shown.expected { ("", Tone::Good) } else { ("?", Tone::Bad) };
+    let code = format!("{}{code}", shown.refusal.code);
+    vec![
+        Line::empty(),
+        Line::new().add("Signed out in Keycloak, while planner works for alice", Tone::Title),
+        Line::hanging(2, REFUSAL.iter().sum::<usize>().saturating_add(2))
+            .column("list_tickets", REFUSAL[0], Tone::Plain)
+            .column(code, REFUSAL[1], tone)
+            .column(shown.refusal.status.to_string(), REFUSAL[2], tone)
+            .add(format!("{} ms after the sign-out", shown.milliseconds), Tone::Dim),
+        Line::indented(2).add("access tokens that a sidecar holds already end by themselves, within 60 s", Tone::Dim),
+    ]
 }
 
 fn tokens(control: usize, apps: usize) -> Vec<Line> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, pin::pin, time::Duration};
 
 use dev::{
     apps::{Answer, Call, claims_of},
-    stack::{PROVIDER, Problem, Stack, StackFault},
+    stack::{Problem, Stack, StackFault},
 };
 use http::Method;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ pub(super) async fn tell(run: &mut Run, stack: &Stack) -> Result<String, StackFa
 
     let tickets = tickets_in(&answer.json());
     let broker_calls = broker_calls(stack).await?;
-    let provider_calls = provider_calls(stack).await?;
+    let provider_calls = stack.exchanges_at_provider().await?;
     run.show(&Event::Answered { tickets, broker_calls, provider_calls });
     run.expect(tickets == ALICE_TICKETS, "the answer does not hold alice's tickets and no others");
     run.expect(broker_calls == BROKER_CALLS, "there were not exactly four broker calls");
@@ -182,14 +182,4 @@ async fn broker_calls(stack: &Stack) -> Result<usize, StackFault> {
         calls = counted.fold(calls, usize::saturating_add);
     }
     Ok(calls)
-}
-
-/// Token exchanges at the provider so far.
-async fn provider_calls(stack: &Stack) -> Result<usize, StackFault> {
-    let base = stack.issuer().split_once("/realms/").map_or(stack.issuer(), |(base, _realm)| base);
-    let asked = Call::new(Method::GET, &format!("{base}/dev/exchanges")).send().await;
-    let answer = asked.map_err(|fault| stack.fault(PROVIDER, Problem::Call(fault)))?;
-    let exchanges = answer.json().get("exchanges").and_then(Value::as_u64);
-    let exchanges = exchanges.and_then(|exchanges| usize::try_from(exchanges).ok());
-    exchanges.ok_or_else(|| stack.fault(PROVIDER, Problem::Refused(answer.status)))
 }

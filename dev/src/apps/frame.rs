@@ -18,13 +18,16 @@ use axum::{
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{get, post},
 };
 use http::{HeaderMap, StatusCode};
 use runtime::ready_file::ReadyFile;
 use serde_json::json;
 use spiffe::{WorkloadApiClient, WorkloadApiError};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 
 use super::{
     Answer, BODY_BYTES_MAX, Options, Role, attacker, evil, planner, process, researcher, tickets, tokens::TokenCount,
@@ -32,6 +35,9 @@ use super::{
 
 /// Longest that a program asked for its identity waits: the Workload API answers an unknown process within 1 s.
 const IDENTITY_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest that a program waits to be told to go on.
+const GATE_WAIT: Duration = Duration::from_secs(15);
 
 /// What reached the process so far. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -41,11 +47,25 @@ pub(super) struct Counted {
     connections: Arc<AtomicUsize>,
 }
 
+/// Where a program waits until it is told to go on, by its control door.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate(Arc<Notify>);
+
+impl Gate {
+    /// Waits, but not for ever.
+    pub(super) async fn passed(&self) {
+        // Not told: the program goes on, and what it then does shows it.
+        let _told = tokio::time::timeout(GATE_WAIT, self.0.notified()).await;
+    }
+}
+
 /// Binds both ports, writes the ready file and serves until the process is told to stop.
 pub(super) async fn serve(options: Options) -> anyhow::Result<()> {
     let counted = Counted::default();
     counted.tokens.look_at_process();
-    let program = program(&options, &counted)?.layer(middleware::from_fn_with_state(counted.clone(), look_at_request));
+    let gate = Gate::default();
+    let program =
+        program(&options, &counted, &gate)?.layer(middleware::from_fn_with_state(counted.clone(), look_at_request));
     let listener = TcpListener::bind(options.listen).await?;
     let control_listener = TcpListener::bind(options.control).await?;
     let addresses = BTreeMap::from([
@@ -53,7 +73,7 @@ pub(super) async fn serve(options: Options) -> anyhow::Result<()> {
         ("control", control_listener.local_addr()?.to_string()),
     ]);
     let listener = CountedListener { listener, connections: Arc::clone(&counted.connections) };
-    let control = control(&options, counted);
+    let control = control(&options, counted, gate);
     ReadyFile::new(options.ready_file).write(&addresses)?;
     tokio::select! {
         served = async { axum::serve(listener, program).await } => served?,
@@ -79,11 +99,11 @@ impl Counted {
     }
 }
 
-fn program(options: &Options, counted: &Counted) -> anyhow::Result<Router> {
+fn program(options: &Options, counted: &Counted, gate: &Gate) -> anyhow::Result<Router> {
     Ok(match options.role {
-        Role::Planner => planner::program(options.http_proxy.clone(), counted.clone()),
+        Role::Planner => planner::program(options.http_proxy.clone(), counted.clone(), gate.clone()),
         Role::Researcher => researcher::program(options.http_proxy.clone(), counted.clone()),
-        Role::Tickets => tickets::program(),
+        Role::Tickets => tickets::program(&options.alice, &options.bob),
         Role::Attacker => attacker::program(options.workload_api.as_deref())?,
         Role::Evil => evil::program(),
     })
@@ -104,7 +124,8 @@ async fn look_at_request(State(counted): State<Counted>, request: Request, next:
 }
 
 /// `GET /seen`: the counts. `GET /identity`: what the Workload API says when this process asks for an SVID.
-fn control(options: &Options, counted: Counted) -> Router {
+/// `POST /proceed`: who waits goes on.
+fn control(options: &Options, counted: Counted, gate: Gate) -> Router {
     let workload_api = options.workload_api.clone();
     let seen = move || {
         let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
@@ -117,7 +138,11 @@ fn control(options: &Options, counted: Counted) -> Router {
     };
     let identity =
         move || async move { Json(json!({ "identity": identity_of_this_process(workload_api.as_deref()).await })) };
-    Router::new().route("/seen", get(seen)).route("/identity", get(identity))
+    let proceed = move || {
+        gate.0.notify_one();
+        std::future::ready(StatusCode::NO_CONTENT)
+    };
+    Router::new().route("/seen", get(seen)).route("/identity", get(identity)).route("/proceed", post(proceed))
 }
 
 /// `issued`, or why there is none.

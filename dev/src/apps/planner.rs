@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Call,
     agent::{Errand, report},
-    frame::Counted,
+    frame::{Counted, Gate},
 };
 
 /// Where the researcher is asked.
@@ -19,9 +19,12 @@ const TICKETS: &str = "http://tickets.tool/mcp";
 /// The ticket that is closed unless the question names one.
 const TICKET: &str = "T-1";
 
+/// With this word first, a question is thought about until the planner is told to go on.
+const WAIT: &str = "Wait,";
+
 /// `POST /ask` with `{"question": …}`.
-pub(super) fn program(proxy: Option<String>, counted: Counted) -> Router {
-    Router::new().route("/ask", post(ask)).with_state((proxy, counted))
+pub(super) fn program(proxy: Option<String>, counted: Counted, gate: Gate) -> Router {
+    Router::new().route("/ask", post(ask)).with_state((proxy, counted, gate))
 }
 
 #[derive(Deserialize)]
@@ -39,11 +42,14 @@ enum Plan<'a> {
 }
 
 async fn ask(
-    State((proxy, counted)): State<(Option<String>, Counted)>,
+    State((proxy, counted, gate)): State<(Option<String>, Counted, Gate)>,
     headers: HeaderMap,
     Json(Question { question }): Json<Question>,
 ) -> (StatusCode, Json<Value>) {
     let errand = Errand::new(proxy, &headers, counted);
+    if question.starts_with(WAIT) {
+        gate.passed().await;
+    }
     let (status, told) = match Plan::of(&question) {
         Plan::Research => {
             let call = Call::new(Method::POST, RESEARCHER).json(&json!({ "topic": question }));

@@ -14,9 +14,8 @@ use axum::{
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Value, json};
 
-#[cfg(test)]
-pub(super) use self::desk::ALICE;
 use self::desk::Desk;
+pub(super) use self::desk::{ALICE, BOB};
 use super::mcp::{PROTOCOL_VERSION, SESSION_HEADER};
 
 /// Who asks, as the sidecar says it (`protocol.md` §10).
@@ -27,8 +26,8 @@ const METHOD_UNKNOWN: i32 = -32601;
 const PARAMETERS_WRONG: i32 = -32602;
 
 /// `POST /mcp`, and `DELETE /mcp` to end a session. No stream is offered, so `GET` is 405.
-pub(super) fn program() -> Router {
-    let desk = Arc::new(Mutex::new(Desk::default()));
+pub(super) fn program(alice: &str, bob: &str) -> Router {
+    let desk = Arc::new(Mutex::new(Desk::of(alice, bob)));
     Router::new().route("/mcp", post(receive).delete(end)).with_state(desk)
 }
 

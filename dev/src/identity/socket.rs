@@ -1,5 +1,9 @@
 //! The server's Unix socket: anybody may connect, attestation decides (as at SPIRE, `peers.md` §2).
-//! Each connection is pinned to the process that made it before anything is read from it.
+//! Each connection is pinned to the process that made it before anything is read from it. What is read is mended on the
+//! way, so that gRPC clients of every language are understood.
+
+mod fields;
+mod frames;
 
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -12,10 +16,11 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use bytes::{Buf as _, BytesMut};
 use futures_util::{Stream, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -25,6 +30,7 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
+use self::frames::Frames;
 use super::process::{Pinning, Process};
 
 /// Longest path of a Unix socket in bytes (unix(7): 108 with the final zero).
@@ -33,6 +39,8 @@ const PATH_LENGTH_MAX: usize = 107;
 const CONNECTIONS_MAX: usize = 512;
 /// Pause after a failed accept, which means that descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes that are read at a time: the requests of this API are some hundred bytes.
+const READ_LENGTH: usize = 4 * 1024;
 
 /// Why the socket could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +82,9 @@ struct SocketFile(PathBuf);
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: UnixStream,
+    frames: Frames,
+    /// Mended, and not read by the server yet.
+    mended: BytesMut,
     caller: Caller,
     _permit: OwnedSemaphorePermit,
 }
@@ -134,7 +145,8 @@ impl Socket {
         };
         let caller = Process::peer(&stream, self.pinning)
             .inspect_err(|error| tracing::warn!(%error, "a caller cannot be pinned"));
-        Ok(Connection { stream, caller: Caller(caller.ok().map(Arc::new)), _permit: permit })
+        let caller = Caller(caller.ok().map(Arc::new));
+        Ok(Connection { stream, frames: Frames::default(), mended: BytesMut::new(), caller, _permit: permit })
     }
 }
 
@@ -160,7 +172,20 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let Self { stream, frames, mended, .. } = &mut *self;
+        while mended.is_empty() {
+            let mut bytes = [0; READ_LENGTH];
+            let mut read = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            frames.push(read.filled(), mended)?;
+        }
+        let length = mended.len().min(buffer.remaining());
+        buffer.put_slice(mended.get(..length).unwrap_or_default());
+        mended.advance(length);
+        Poll::Ready(Ok(()))
     }
 }
 

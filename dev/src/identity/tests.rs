@@ -12,6 +12,10 @@ use futures_util::StreamExt as _;
 use identity::SpiffeId;
 use serde_json::{Value, json};
 use spiffe::{WorkloadApiClient, WorkloadApiError, X509Context};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+};
 use tonic::{
     Code, Request, Status, codegen::http::uri::PathAndQuery, metadata::AsciiMetadataValue, transport::Endpoint,
 };
@@ -224,6 +228,57 @@ async fn several_identities_come_in_order_with_their_hints() {
     assert_eq!(held, [(id("zeta"), Some("external")), (id("alpha"), None), (id("middle"), Some("late"))]);
     let tokens = stand.client().await.fetch_all_jwt_svids(["a"], None).await.expect("tokens");
     assert_eq!(tokens.iter().map(|token| token.hint()).collect::<Vec<_>>(), [Some("external"), None, Some("late")]);
+}
+
+/// What grpcio 1.85.3 sends on a Unix socket, as it was recorded, but for the path: preface, settings, a request with
+/// names in letters and the socket's path as `:authority`, its message; then a second request that refers to the first.
+fn grpc_python() -> Vec<u8> {
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        [&u32::try_from(payload.len()).expect("short").to_be_bytes()[1..], &[kind, flags, 0, 0, 0, stream], payload]
+            .concat()
+    };
+    let settings = b"\0\x02\0\0\0\0\0\x03\0\0\0\0\0\x04\0@\0\0\0\x05\0@\0\0\0\x06\0\0@\0\xfe\x03\0\0\0\x01";
+    let first = b"@\x05:path\"/SpiffeWorkloadAPI/FetchJWTBundles@\n:authority\x16tmp%2Fcs-id%2Fapi.sock\x83\x86\
+        @\x0ccontent-type\x10application/grpc@\x02te\x08trailers@\x14grpc-accept-encoding\x17identity, deflate, gzip\
+        @\x0cgrpc-timeout\x04687m@\nuser-agent0grpc-python/1.85.3 grpc-c/58.0.0 (linux; chttp2)\
+        \0\x12workload.spiffe.io\x04true";
+    let second = b"\xc4\xc3\x83\x86\xc2\xc1\xc0@\x0cgrpc-timeout\x04701m\xbf\0\x12workload.spiffe.io\x04true";
+    let message = [0; 5];
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(),
+        &frame(4, 0, 0, settings),
+        &frame(8, 0, 0, &[0, 0x3f, 0, 1]),
+        &frame(4, 1, 0, &[]),
+        &frame(1, 4, 1, first),
+        &frame(0, 1, 1, &message),
+        &frame(1, 4, 3, second),
+        &frame(0, 1, 3, &message),
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn a_python_client_whose_authority_is_a_path_is_answered() {
+    let stand = Stand::start();
+    stand.register(&[("planner", None)]).await;
+    let path = stand.endpoint.trim_start_matches("unix://");
+    let mut socket = UnixStream::connect(path).await.expect("connected");
+    socket.write_all(&grpc_python()).await.expect("written");
+    // A stream of the API does not end, so both messages are the sign.
+    let mut answered = Vec::new();
+    while answered.len() < 2 {
+        let mut head = [0; 9];
+        within(socket.read_exact(&mut head)).await.expect("a frame");
+        let length = usize::from(head[1]) * 256 + usize::from(head[2]);
+        let mut payload = vec![0; length];
+        within(socket.read_exact(&mut payload)).await.expect("a payload");
+        assert!(!matches!(head[3], 3 | 7), "no RST_STREAM, no GOAWAY: {head:?} {payload:?}");
+        if head[3] == 0 && String::from_utf8_lossy(&payload).contains("spiffe://corp.example") {
+            answered.push(head[8]);
+        }
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, [1, 3]);
 }
 
 #[tokio::test]

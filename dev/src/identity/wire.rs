@@ -52,7 +52,7 @@ pub(super) struct Answer {
 }
 
 /// Reads one line; `None` when the other end is closed. Dropped half-way, what was read of the line is lost.
-pub(super) async fn read<T: DeserializeOwned>(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<T>> {
+pub(crate) async fn read<T: DeserializeOwned>(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<T>> {
     let mut line = Vec::new();
     if from.take(LINE_LENGTH_MAX).read_until(b'\n', &mut line).await? == 0 {
         return Ok(None);
@@ -64,7 +64,7 @@ pub(super) async fn read<T: DeserializeOwned>(from: &mut (impl AsyncBufRead + Un
 }
 
 /// Writes one line. Dropped half-way, the channel is unusable.
-pub(super) async fn write(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
+pub(crate) async fn write(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     to.write_all(&line).await

@@ -23,6 +23,13 @@ struct Session {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct LogoutUrl {
+    client: String,
+    url: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct User {
     user: String,
 }
@@ -53,7 +60,7 @@ pub(super) async fn exchanges(State(handle): State<ProviderHandle>) -> Response 
     json_answer(StatusCode::OK, json!({ "exchanges": handle.exchanges() }))
 }
 
-/// `POST /dev/{command}` → 204, or 200 with the token for `sign`; 404 for an unknown command, session or user.
+/// `POST /dev/{command}` → 204, or 200 with the token for `sign`; 404 for an unknown command, session, client or user.
 pub(super) async fn command(
     State(handle): State<ProviderHandle>,
     Path(command): Path<String>,
@@ -64,12 +71,16 @@ pub(super) async fn command(
     if !json || headers.contains_key(header::ORIGIN) {
         return Undone::new(StatusCode::FORBIDDEN, "application/json without an origin only").into_response();
     }
-    obey(&handle, &command, &body).unwrap_or_else(Undone::into_response)
+    obey(&handle, &command, &body).await.unwrap_or_else(Undone::into_response)
 }
 
-fn obey(handle: &ProviderHandle, command: &str, body: &[u8]) -> Result<Response, Undone> {
+async fn obey(handle: &ProviderHandle, command: &str, body: &[u8]) -> Result<Response, Undone> {
     let done = match command {
-        "sign-out" => handle.sign_out(&read::<Session>(body)?.sid),
+        "sign-out" => handle.sign_out(&read::<Session>(body)?.sid).await,
+        "backchannel-logout-url" => {
+            let LogoutUrl { client, url } = read(body)?;
+            handle.set_backchannel_logout(&client, url.as_deref())
+        }
         "disable" => handle.set_enabled(&read::<User>(body)?.user, false),
         "enable" => handle.set_enabled(&read::<User>(body)?.user, true),
         "add-role" => {
@@ -103,7 +114,8 @@ impl Undone {
 impl From<HandleFault> for Undone {
     fn from(fault: HandleFault) -> Self {
         let status = match fault {
-            HandleFault::NoSession | HandleFault::NoUser => StatusCode::NOT_FOUND,
+            HandleFault::NoSession | HandleFault::NoUser | HandleFault::NoClient => StatusCode::NOT_FOUND,
+            HandleFault::ForeignUrl => StatusCode::BAD_REQUEST,
             HandleFault::SignsNothing => StatusCode::FORBIDDEN,
             HandleFault::Key => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -69,7 +69,7 @@ impl Provider {
         let scope = scope_at_sign_in(&state.realm, &user, form.one("scope").unwrap_or_default())?;
         let life = life(form)?;
         let session = random::id()?;
-        state.open_session(session.clone(), &user, now);
+        state.open_session(session.clone(), &user, &client, now);
         let signed_in = SignedIn {
             user: &user,
             session: &session,
@@ -96,7 +96,7 @@ pub(super) fn life(form: &Form) -> Result<Option<Duration>, Refused> {
 pub(super) fn login_client(realm: &Realm, form: &Form) -> Result<(String, String), Refused> {
     let client = form.one("client_id").and_then(|id| realm.client(id)).ok_or_else(Refused::unknown_client)?;
     match &client.kind {
-        ClientKind::Login { audience } => Ok((client.id.clone(), audience.clone())),
+        ClientKind::Login { audience, .. } => Ok((client.id.clone(), audience.clone())),
         ClientKind::Exchange { .. } | ClientKind::Audience => Err(Refused::unknown_client()),
     }
 }

@@ -19,6 +19,12 @@ pub enum HandleFault {
     /// No user has this name.
     #[error("no such user")]
     NoUser,
+    /// No login client has this name.
+    #[error("no such login client")]
+    NoClient,
+    /// The URL is not `http` on this host.
+    #[error("a login client is told at `http://` on loopback only")]
+    ForeignUrl,
     /// The provider was not started with `--danger-sign-anything`.
     #[error("this provider signs only its own tokens")]
     SignsNothing,
@@ -38,13 +44,22 @@ impl ProviderHandle {
         &self.0.issuer
     }
 
-    /// Ends the session `sid`.
+    /// Ends the session `sid` and tells its login client. Dropped half-way, the session has ended and the client may not
+    /// know.
     ///
     /// # Errors
     /// [`HandleFault::NoSession`].
-    pub fn sign_out(&self, sid: &str) -> Result<(), HandleFault> {
-        let taken = self.0.state.lock().sessions.take(sid, runtime::clock::now());
-        taken.map(drop).ok_or(HandleFault::NoSession)
+    pub async fn sign_out(&self, sid: &str) -> Result<(), HandleFault> {
+        let ended = self.0.end_session(sid, runtime::clock::now()).await;
+        ended.then_some(()).ok_or(HandleFault::NoSession)
+    }
+
+    /// Says where a login client is told that a session of its own ended; `None`: nowhere.
+    ///
+    /// # Errors
+    /// [`HandleFault::NoClient`], [`HandleFault::ForeignUrl`].
+    pub fn set_backchannel_logout(&self, client: &str, url: Option<&str>) -> Result<(), HandleFault> {
+        self.0.state.lock().realm.set_backchannel_logout(client, url)
     }
 
     /// Enables or disables a user. A disabled user's tokens are not exchanged; enabled again, they are (as at Keycloak).

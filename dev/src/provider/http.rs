@@ -87,6 +87,8 @@ async fn discovery(State(provider): State<Arc<Provider>>) -> Response {
             "code_challenge_methods_supported": ["S256"],
             "scopes_supported": scopes,
             "authorization_response_iss_parameter_supported": true,
+            "backchannel_logout_supported": true,
+            "backchannel_logout_session_supported": true,
         }),
     )
 }
@@ -139,11 +141,11 @@ async fn grant(provider: &Provider, headers: &HeaderMap, body: &[u8]) -> Result<
 }
 
 async fn logout_query(State(provider): State<Arc<Provider>>, RawQuery(query): RawQuery) -> Response {
-    provider.sign_out(&parsed(query), clock::now())
+    provider.sign_out(&parsed(query), clock::now()).await
 }
 
 async fn logout_form(State(provider): State<Arc<Provider>>, body: Bytes) -> Response {
-    provider.sign_out(&Form::parse(&body), clock::now())
+    provider.sign_out(&Form::parse(&body), clock::now()).await
 }
 
 fn parsed(query: Option<String>) -> Form {

@@ -1,6 +1,9 @@
 //! Who and what the realm knows: users, clients, scopes. A small table in code; tests add to it before the start.
 
 use identity::{SpiffeId, TrustDomain};
+use url::Url;
+
+use super::{handle::HandleFault, sign_in::loopback};
 
 /// A realm.
 #[derive(Clone, Debug)]
@@ -48,6 +51,8 @@ pub enum ClientKind {
     Login {
         /// `aud` of the tokens that it gets.
         audience: String,
+        /// Where it is told that a session of its own ended (`backchannel.logout.url`).
+        backchannel_logout: Option<Url>,
     },
     /// Exchanges tokens; authenticates with a JWT-SVID.
     Exchange {
@@ -91,7 +96,10 @@ impl Realm {
                 user("bob", "bob", &[], &["tickets-reader"]),
             ],
             clients: vec![
-                Client { id: "console".to_owned(), kind: ClientKind::Login { audience: audience.clone() } },
+                Client {
+                    id: "console".to_owned(),
+                    kind: ClientKind::Login { audience: audience.clone(), backchannel_logout: None },
+                },
                 Client { id: audience, kind: exchange },
             ],
             scopes: vec![
@@ -101,10 +109,46 @@ impl Realm {
         }
     }
 
+    /// The same with more scopes, which every user may have. One that is known already stays as it is.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: &[String]) -> Self {
+        for scope in scopes {
+            if self.role_of(scope).is_none() && scope != "openid" {
+                self.scopes.push(RoleScope { name: scope.clone(), role: scope.clone() });
+                self.users.iter_mut().for_each(|user| user.roles.push(scope.clone()));
+            }
+        }
+        self
+    }
+
     /// The broker's workload in the demo: `spiffe://DOMAIN/ns/agents/sa/broker`; `None` where the name gets too long.
     #[must_use]
     pub fn demo_broker(domain: &TrustDomain) -> Option<SpiffeId> {
         SpiffeId::from_segments(domain.clone(), &["ns", "agents", "sa", "broker"]).ok()
+    }
+
+    /// Says where the login client `client` is told that a session of its own ended; `None`: nowhere.
+    ///
+    /// # Errors
+    /// [`HandleFault::NoClient`], [`HandleFault::ForeignUrl`].
+    pub fn set_backchannel_logout(&mut self, client: &str, url: Option<&str>) -> Result<(), HandleFault> {
+        let url = url.map(|text| loopback(text).ok_or(HandleFault::ForeignUrl)).transpose()?;
+        let known = self.clients.iter_mut().find(|known| known.id == client).map(|client| &mut client.kind);
+        match known {
+            Some(ClientKind::Login { backchannel_logout, .. }) => {
+                *backchannel_logout = url;
+                Ok(())
+            }
+            Some(ClientKind::Exchange { .. } | ClientKind::Audience) | None => Err(HandleFault::NoClient),
+        }
+    }
+
+    /// Where a login client is told that a session of its own ended.
+    pub(super) fn backchannel_logout(&self, client: &str) -> Option<&Url> {
+        match &self.client(client)?.kind {
+            ClientKind::Login { backchannel_logout, .. } => backchannel_logout.as_ref(),
+            ClientKind::Exchange { .. } | ClientKind::Audience => None,
+        }
     }
 
     pub(super) fn client(&self, id: &str) -> Option<&Client> {

@@ -88,7 +88,7 @@ impl Provider {
         scope_at_sign_in(&state.realm, &user, &sign_in.scope)?;
         let (session, code) = (random::id()?, random::text()?);
         state.sign_ins.take(name, now);
-        state.open_session(session.clone(), &user, now);
+        state.open_session(session.clone(), &user, &sign_in.client, now);
         let answer = send_back(
             &sign_in.redirect,
             sign_in.state.as_deref(),
@@ -98,14 +98,16 @@ impl Provider {
         Ok(answer)
     }
 
-    /// `…/logout`: ends the session that `id_token_hint` names; the hint may be expired.
-    pub(super) fn sign_out(&self, form: &Form, now: UnixTime) -> Response {
+    /// `…/logout`: ends the session that `id_token_hint` names; the hint may be expired. Dropped half-way: see
+    /// [`Provider::end_session`].
+    pub(super) async fn sign_out(&self, form: &Form, now: UnixTime) -> Response {
         let claims = form.filled("id_token_hint").and_then(|hint| self.key.open(hint));
         let session = claims.as_ref().and_then(|claims| claims.get("sid")).and_then(Value::as_str);
         let Some(session) = session else {
             return error_page("Missing or invalid parameter: id_token_hint");
         };
-        self.state.lock().sessions.take(session, now);
+        // A session that has ended already is what the browser wants.
+        let _was_open = self.end_session(session, now).await;
         match form.one("post_logout_redirect_uri").and_then(loopback) {
             Some(redirect) => send_back(&redirect, form.one("state"), &[]),
             None => page(StatusCode::OK, "<p>You are signed out.</p>"),
@@ -130,7 +132,7 @@ impl Provider {
 }
 
 /// A URL of this host, where a program of the developer listens (RFC 8252 §7.3).
-fn loopback(text: &str) -> Option<Url> {
+pub(super) fn loopback(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.fragment().is_none())?;
     let own = match url.host()? {
         Host::Domain(name) => name == "localhost",

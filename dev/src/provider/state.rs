@@ -35,6 +35,8 @@ pub(super) struct Contents {
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) user: String,
+    /// The login client that is told when it ends.
+    pub(super) client: String,
 }
 
 /// A sign-in whose form was shown.
@@ -74,9 +76,10 @@ impl State {
 }
 
 impl Contents {
-    /// Opens a session for `user` under the name `sid`.
-    pub(super) fn open_session(&mut self, sid: String, user: &User, now: UnixTime) {
-        self.sessions.put(sid, now.plus(SESSION_LIFE), Session { user: user.name.clone() });
+    /// Opens a session for `user`, who signed in through `client`, under the name `sid`.
+    pub(super) fn open_session(&mut self, sid: String, user: &User, client: &str, now: UnixTime) {
+        let session = Session { user: user.name.clone(), client: client.to_owned() };
+        self.sessions.put(sid, now.plus(SESSION_LIFE), session);
     }
 
     /// The enabled user whose session `sid` lives.

@@ -3,6 +3,7 @@
 mod assertion;
 mod control;
 mod exchange;
+mod logout;
 mod process;
 mod sign_in;
 

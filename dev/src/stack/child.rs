@@ -37,7 +37,11 @@ pub(super) struct Recipe {
     pub(super) name: String,
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
+    /// A foreign program and its arguments that the process holds; empty for most.
+    pub(super) held: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
+    /// The user that it runs as; `None`: ours.
+    pub(super) user: Option<u32>,
     /// SPIFFE IDs and hints.
     pub(super) identities: Vec<(String, String)>,
     pub(super) log: PathBuf,
@@ -65,15 +69,23 @@ impl Child {
         }
         let log = open_log(&recipe).map_err(|source| Problem::File { path: recipe.log.clone(), source })?;
         let second = log.try_clone().map_err(Problem::Spawn)?;
+        if let Some(folder) = recipe.ready_file.parent() {
+            fs::create_dir_all(folder).map_err(|source| Problem::File { path: folder.to_owned(), source })?;
+        }
         if let Err(source) = fs::remove_file(&recipe.ready_file)
             && source.kind() != io::ErrorKind::NotFound
         {
             return Err(Problem::File { path: recipe.ready_file, source });
         }
-        let mut process = Command::new(&recipe.program)
+        let mut command = Command::new(&recipe.program);
+        if let Some(user) = recipe.user {
+            command.uid(user).gid(user);
+        }
+        let mut process = command
             .args(&recipe.arguments)
             .arg("--ready-file")
             .arg(&recipe.ready_file)
+            .args(held(&recipe))
             .env_clear()
             .envs(recipe.environment.iter().cloned())
             .stdin(stdin.map_or_else(Stdio::piped, Stdio::from))
@@ -174,6 +186,11 @@ impl Child {
             Err(fault) => Some(fault.to_string()),
         }
     }
+}
+
+fn held(recipe: &Recipe) -> impl Iterator<Item = &str> {
+    let separator = (!recipe.held.is_empty()).then_some("--");
+    separator.into_iter().chain(recipe.held.iter().map(String::as_str))
 }
 
 /// A second start goes on in the same file.

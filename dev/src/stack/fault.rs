@@ -5,7 +5,11 @@ use std::{fs, io, path::PathBuf, process::ExitStatus, time::Duration};
 use http::StatusCode;
 
 use super::folder::Folder;
-use crate::{apps::AnswerFault, identity::RegistrarFault};
+use crate::{
+    apps::AnswerFault,
+    identity::RegistrarFault,
+    real::{admin::AdminFault, spire::SpireFault},
+};
 
 /// How many of the last lines of a log are shown.
 pub const LOG_TAIL_LINES: usize = 20;
@@ -58,6 +62,15 @@ pub enum Problem {
     /// No port could be reserved.
     #[error("no port can be reserved")]
     Port(#[source] io::Error),
+    /// A real peer is not on this machine.
+    #[error(transparent)]
+    Missing(Box<peers::Missing>),
+    /// SPIRE did not do what it was told.
+    #[error(transparent)]
+    Spire(Box<SpireFault>),
+    /// Keycloak did not do what its administrator said.
+    #[error(transparent)]
+    Keycloak(Box<AdminFault>),
     /// The process could not be started.
     #[error("it cannot be started")]
     Spawn(#[source] io::Error),
@@ -93,6 +106,24 @@ pub enum Problem {
     /// There is no process of this name.
     #[error("there is no such process")]
     Unknown,
+}
+
+impl From<peers::Missing> for Problem {
+    fn from(missing: peers::Missing) -> Self {
+        Self::Missing(Box::new(missing))
+    }
+}
+
+impl From<SpireFault> for Problem {
+    fn from(fault: SpireFault) -> Self {
+        Self::Spire(Box::new(fault))
+    }
+}
+
+impl From<AdminFault> for Problem {
+    fn from(fault: AdminFault) -> Self {
+        Self::Keycloak(Box::new(fault))
+    }
 }
 
 fn listed(programs: &[PathBuf]) -> String {

@@ -6,14 +6,17 @@ use aws_lc_rs::rand;
 use serde_json::{Value, json};
 
 use super::{
-    App, Edge, Member, Port, Problem, StackFault, StackOptions,
+    App, Edge, Member, Peers, Port, Problem, StackFault, StackOptions,
     child::sidecar_name,
     folder::Folder,
     yaml::{merge, to_yaml},
 };
+use crate::real::realm;
 
 /// Length of the key that encrypts what the store keeps.
 const WRAPPING_KEY_BYTES: usize = 32;
+/// What SPIRE listens on.
+const SPIRE_PORTS: [&str; 4] = ["server", "server_health", "agent_health", "keys"];
 /// The broker's issuer: a name, resolved by nobody here.
 pub(super) const ISSUER: &str = "https://broker.agents.svc";
 
@@ -61,11 +64,11 @@ impl Facts<'_> {
             "public": { "listen": self.port("broker.public") },
             "admin": { "listen": "127.0.0.1:0" },
             "authorities": [{ "keycloak": self.issuer, "client_id": "txn-broker" }],
-            "store": format!("sqlite://{}", self.in_folder("broker.db")),
+            "store": format!("sqlite://{}", self.in_folder("store/broker.db")),
             "wrapping_key": self.in_folder("wrapping.key"),
             "ledger": self.in_folder("ledger"),
             "policies": self.in_folder("policies"),
-            "edges": self.options.edges,
+            "edges": self.options.edges.iter().map(|edge| self.edge(edge)).collect::<Vec<_>>(),
             "targets": self.options.targets.iter().map(|target| self.target(target)).collect::<Vec<_>>(),
         })
     }
@@ -95,6 +98,18 @@ impl Facts<'_> {
         file
     }
 
+    /// Users of a real Keycloak may sign in without a browser too.
+    fn edge(&self, edge: &Value) -> Value {
+        let mut edge = edge.clone();
+        if self.options.peers != Peers::Embedded
+            && let Some(clients) = edge.get_mut("login_clients").and_then(Value::as_array_mut)
+            && clients.iter().any(|client| client == "console")
+        {
+            clients.push(realm::TEST_LOGIN.into());
+        }
+        edge
+    }
+
     /// Fills in where the target listens, if it is a member and nothing else is said.
     fn target(&self, target: &Value) -> Value {
         let mut target = target.clone();
@@ -122,6 +137,13 @@ impl Facts<'_> {
 /// Names of the ports that must be known before their owners listen.
 pub(super) fn port_names(options: &StackOptions) -> Vec<String> {
     let mut names = vec!["broker.token".to_owned(), "broker.public".to_owned()];
+    let (spire, keycloak): (&[&str], &[&str]) = match options.peers {
+        Peers::Embedded => (&[], &[]),
+        Peers::Real => (&SPIRE_PORTS, &["main", "management"]),
+        Peers::RealAt(_) => (&SPIRE_PORTS, &[]),
+    };
+    names.extend(spire.iter().map(|port| format!("spire.{port}")));
+    names.extend(keycloak.iter().map(|port| format!("keycloak.{port}")));
     for member in &options.members {
         let doors: &[&str] = if member.sidecar.is_some() { &["app", "mesh", "agent", "edge"] } else { &["app"] };
         names.extend(doors.iter().map(|door| format!("{}.{door}", member.name)));

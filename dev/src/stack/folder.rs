@@ -60,7 +60,7 @@ impl Folder {
         let made = DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|source| unmade(&path, source))?;
         let folder = Self { path, leave: Leave::Nothing };
-        for name in ["log", "ready", "policies", "ledger"] {
+        for name in ["log", "ready", "policies", "ledger", "store"] {
             let path = folder.path.join(name);
             fs::create_dir(&path).map_err(|source| folder.fault(path.clone(), source))?;
         }
@@ -80,7 +80,7 @@ impl Folder {
     }
 
     pub(super) fn ready(&self, process: &str) -> PathBuf {
-        self.path.join("ready").join(format!("{process}.json"))
+        self.path.join("ready").join(process).join("addresses.json")
     }
 
     pub(super) fn ledger(&self) -> PathBuf {

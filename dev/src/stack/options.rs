@@ -13,6 +13,8 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct StackOptions {
+    /// Who gives identities, and who knows the users.
+    pub peers: Peers,
     /// The folder with the binaries; `None`: where the running program is (or the folder above its `deps`).
     pub binaries: Option<PathBuf>,
     /// The trust domain.
@@ -29,6 +31,8 @@ pub struct StackOptions {
     pub broker: Value,
     /// Merged into the sidecar's file of the member with this name.
     pub sidecars: BTreeMap<String, Value>,
+    /// Life of the workloads' X509-SVIDs and JWT-SVIDs by SPIRE; `None`: 5 minutes and 1 minute.
+    pub spire_lives: Option<(Duration, Duration)>,
     /// More arguments for `countersign dev identity`.
     pub identity_arguments: Vec<String>,
     /// More arguments for `countersign dev provider`.
@@ -37,6 +41,18 @@ pub struct StackOptions {
     pub log: String,
     /// Longest wait for each process to be ready.
     pub ready_within: Duration,
+}
+
+/// Who stands around broker and sidecars.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Peers {
+    /// The development Workload API and provider.
+    #[default]
+    Embedded,
+    /// A SPIRE and a Keycloak of this stack's own, as crate `peers` has them. Nothing is fetched.
+    Real,
+    /// A SPIRE of this stack's own, and a realm of its own at the Keycloak with this base URL, which runs already.
+    RealAt(String),
 }
 
 /// A workload on this machine: an app, a sidecar, or both.
@@ -77,6 +93,7 @@ impl StackOptions {
     #[must_use]
     pub fn story() -> Self {
         Self {
+            peers: Peers::Embedded,
             binaries: None,
             trust_domain: "corp.example".to_owned(),
             members: vec![
@@ -94,6 +111,7 @@ impl StackOptions {
             policies: default_policies(),
             broker: json!({}),
             sidecars: BTreeMap::new(),
+            spire_lives: None,
             identity_arguments: Vec::new(),
             provider_arguments: Vec::new(),
             log: "info".to_owned(),

@@ -2,50 +2,53 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fs,
     path::{Path, PathBuf},
-    str::FromStr as _,
+    time::Duration,
 };
 
 use futures_util::future::try_join_all;
-use identity::SpiffeId;
 
 use super::{
-    App, BROKER, IDENTITY, Leave, Member, PROVIDER, Port, Problem, Stack, StackFault, StackOptions,
+    App, BROKER, IDENTITY, KEYCLOAK, Leave, Member, Peers, Port, Problem, Stack, StackFault, StackOptions,
     child::{Child, Recipe, sidecar_name},
     files::{self, Facts},
     folder::Folder,
+    foundation::{Foundation, READY_WITHIN},
+    identities::Identities,
+    users,
 };
-use crate::identity::Registrar;
+use crate::real::admin::Admin;
 
-const CLI: &str = "countersign";
+pub(super) const CLI: &str = "countersign";
 const BROKER_PROGRAM: &str = "countersign-broker";
-const SIDECAR_PROGRAM: &str = "countersign-sidecar";
+pub(super) const SIDECAR_PROGRAM: &str = "countersign-sidecar";
 const DEMO_APP: &str = "countersign-demo-app";
 
 /// What is there before the first process.
-struct Ground {
-    options: StackOptions,
+pub(super) struct Ground {
+    pub(super) options: StackOptions,
     binaries: PathBuf,
-    folder: Folder,
-    ports: BTreeMap<String, Port>,
+    pub(super) folder: Folder,
+    pub(super) ports: BTreeMap<String, Port>,
 }
 
 /// What runs once all is started.
 struct Running {
     children: Vec<Child>,
-    registrar: Registrar,
+    identities: Identities,
     workload_api: String,
     issuer: String,
+    admin: Option<Admin>,
 }
 
 /// Starts a stack. Dropped half-way, nothing stays; where something failed, the work folder does.
 pub(super) async fn start(options: StackOptions) -> Result<Stack, StackFault> {
     let mut ground = Ground::prepare(options)?;
     match ground.start_all().await {
-        Ok(Running { children, registrar, workload_api, issuer }) => {
+        Ok(Running { children, identities, workload_api, issuer, admin }) => {
             let Ground { options, folder, ports, .. } = ground;
-            Ok(Stack { options, folder, children, registrar, workload_api, issuer, ports })
+            Ok(Stack { options, folder, children, identities, workload_api, issuer, admin, ports })
         }
         Err(fault) => {
             ground.folder.leave(Leave::Everything);
@@ -61,10 +64,11 @@ pub(super) async fn revive(stack: &mut Stack, process: &str) -> Result<(), Stack
     let (Some(place), Some(recipe)) = (place, recipe.filter(|recipe| recipe.name != IDENTITY)) else {
         return Err(stack.fault(process, Problem::Unknown));
     };
+    let within = if recipe.held.is_empty() { stack.options.ready_within } else { READY_WITHIN };
     let started = async {
         let mut child = Child::start(recipe, None)?;
-        register(&child, &stack.registrar).await?;
-        child.ready(stack.options.ready_within).await?;
+        stack.identities.register(&child).await?;
+        child.ready(within).await?;
         Ok(child)
     };
     let child = started.await.map_err(|problem| stack.fault(process, problem))?;
@@ -75,7 +79,7 @@ pub(super) async fn revive(stack: &mut Stack, process: &str) -> Result<(), Stack
 }
 
 impl Ground {
-    fn prepare(options: StackOptions) -> Result<Self, StackFault> {
+    pub(super) fn prepare(options: StackOptions) -> Result<Self, StackFault> {
         let binaries = match options.binaries.clone() {
             Some(folder) => folder,
             None => binaries_beside_us().map_err(|fault| StackFault::general(Problem::Spawn(fault), None))?,
@@ -94,16 +98,14 @@ impl Ground {
     }
 
     async fn start_all(&self) -> Result<Running, StackFault> {
-        let (registrar, servers_end) =
-            Registrar::pair().map_err(|fault| self.fault(IDENTITY, Problem::Spawn(fault)))?;
-        let mut identity = self.spawn(self.identity(), Some(servers_end))?;
-        self.ready(&mut identity).await?;
-        let workload_api = identity.address("socket").unwrap_or_default().to_owned();
-
-        let mut first = vec![self.provider(&workload_api)];
-        first.extend(self.options.members.iter().filter_map(|member| self.app(member, &workload_api)));
-        let first = self.bring_up(first, &registrar).await?;
-        let issuer = first.first().and_then(|provider| provider.address("issuer")).unwrap_or_default().to_owned();
+        let Foundation { mut children, identities, workload_api, issuer, admin } = self.lay_foundation().await?;
+        let users = self.names_of_users(admin.as_ref()).await?;
+        let apps = self.options.members.iter().filter_map(|member| self.app(member, &workload_api));
+        let mut apps: Vec<_> = apps.collect();
+        for app in &mut apps {
+            app.arguments.extend(users.iter().cloned());
+        }
+        children.extend(self.bring_up(apps, &identities).await?);
 
         let facts = Facts {
             options: &self.options,
@@ -112,43 +114,57 @@ impl Ground {
             workload_api: &workload_api,
             issuer: &issuer,
         };
-        let broker = self.broker(&facts.write_broker()?);
+        let broker = self.broker(&facts.write_broker()?)?;
         let sidecars = self.options.members.iter().filter(|member| member.sidecar.is_some());
-        let sidecar = |member| Ok(self.sidecar(member, &facts.write_sidecar(member)?));
+        let sidecar = |member| self.sidecar(member, &facts.write_sidecar(member)?);
         let sidecars: Vec<_> = sidecars.map(sidecar).collect::<Result<_, StackFault>>()?;
-        let broker = self.bring_up(vec![broker], &registrar).await?;
-        let sidecars = self.bring_up(sidecars, &registrar).await?;
-
-        let children = std::iter::once(identity).chain(first).chain(broker).chain(sidecars).collect();
-        Ok(Running { children, registrar, workload_api, issuer })
+        children.extend(self.bring_up(vec![broker], &identities).await?);
+        children.extend(self.bring_up(sidecars, &identities).await?);
+        Ok(Running { children, identities, workload_api, issuer, admin })
     }
 
-    fn identity(&self) -> Recipe {
-        let socket = self.folder.socket().display().to_string();
-        let mut arguments =
-            words(&["dev", "identity", "--socket", &socket, "--trust-domain", &self.options.trust_domain]);
-        arguments.extend(self.options.identity_arguments.iter().cloned());
-        self.recipe(IDENTITY, CLI, arguments)
+    /// What a real Keycloak calls alice and bob, for apps that keep something for them.
+    async fn names_of_users(&self, admin: Option<&Admin>) -> Result<Vec<String>, StackFault> {
+        let Some(admin) = admin else { return Ok(Vec::new()) };
+        let mut arguments = Vec::new();
+        for user in ["alice", "bob"] {
+            let id = admin.user_id(user).await.map_err(|fault| self.fault(KEYCLOAK, fault.into()))?;
+            arguments.extend([format!("--{user}"), id]);
+        }
+        Ok(arguments)
     }
 
-    fn provider(&self, workload_api: &str) -> Recipe {
-        let domain = &self.options.trust_domain;
-        let mut arguments = words(&["dev", "provider", "--workload-api", workload_api, "--trust-domain", domain]);
-        arguments.push("--exit-on-stdin-close".to_owned());
-        arguments.extend(self.options.provider_arguments.iter().cloned());
-        let recipe = self.recipe(PROVIDER, CLI, arguments);
-        Recipe { identities: vec![(self.options.agent_id(PROVIDER), String::new())], ..recipe }
-    }
-
-    fn broker(&self, file: &Path) -> Recipe {
+    fn broker(&self, file: &Path) -> Result<Recipe, StackFault> {
         let identities = vec![(self.options.agent_id(BROKER), String::new())];
-        Recipe { identities, has_admin: true, ..self.recipe(BROKER, BROKER_PROGRAM, configured(file)) }
+        let recipe = self.recipe(BROKER, BROKER_PROGRAM, configured(file));
+        let mut owned = vec![file.to_owned()];
+        owned.extend(["wrapping.key", "store", "ledger", "policies"].map(|name| self.folder.path().join(name)));
+        let user = self.own_user(BROKER, &owned)?;
+        Ok(Recipe { user, identities, has_admin: true, ..recipe })
     }
 
-    fn sidecar(&self, member: &Member, file: &Path) -> Recipe {
+    fn sidecar(&self, member: &Member, file: &Path) -> Result<Recipe, StackFault> {
         let identities = member.sidecar.iter().map(|id| (id.clone(), String::new())).collect();
         let name = sidecar_name(&member.name);
-        Recipe { identities, has_admin: true, ..self.recipe(&name, SIDECAR_PROGRAM, configured(file)) }
+        let recipe = self.recipe(&name, SIDECAR_PROGRAM, configured(file));
+        let user = self.own_user(&name, &[file.to_owned()])?;
+        Ok(Recipe { user, identities, has_admin: true, ..recipe })
+    }
+
+    /// On a real SPIRE, where we are root, each of our workloads is a user of its own, and owns its files.
+    fn own_user(&self, name: &str, files: &[PathBuf]) -> Result<Option<u32>, StackFault> {
+        if self.options.peers == Peers::Embedded || !users::we_are_root() {
+            return Ok(None);
+        }
+        let mut files = files.to_vec();
+        if let Some(folder) = self.folder.ready(name).parent() {
+            let unmade = |source| self.fault(name, Problem::File { path: folder.to_owned(), source });
+            fs::create_dir_all(folder).map_err(unmade)?;
+            files.push(folder.to_owned());
+        }
+        let user = users::of(name);
+        users::give(user, self.folder.path(), &files).map_err(|fault| self.fault(name, fault))?;
+        Ok(Some(user))
     }
 
     /// `None` where the app is somebody else's.
@@ -167,12 +183,14 @@ impl Ground {
         Some(recipe)
     }
 
-    fn recipe(&self, name: &str, program: &str, arguments: Vec<String>) -> Recipe {
+    pub(super) fn recipe(&self, name: &str, program: &str, arguments: Vec<String>) -> Recipe {
         Recipe {
             name: name.to_owned(),
             program: self.binaries.join(program),
             arguments,
+            held: Vec::new(),
             environment: Vec::new(),
+            user: None,
             identities: Vec::new(),
             log: self.folder.log(name),
             ready_file: self.folder.ready(name),
@@ -181,52 +199,45 @@ impl Ground {
     }
 
     /// Starts the processes, gives each its identities at once, and waits until all are ready.
-    async fn bring_up(&self, recipes: Vec<Recipe>, registrar: &Registrar) -> Result<Vec<Child>, StackFault> {
+    pub(super) async fn bring_up(
+        &self,
+        mut recipes: Vec<Recipe>,
+        identities: &Identities,
+    ) -> Result<Vec<Child>, StackFault> {
+        identities.expect(&mut recipes).await.map_err(|problem| self.fault(IDENTITY, problem))?;
         try_join_all(recipes.into_iter().map(async |mut recipe| {
             if program_takes_log(&recipe) {
                 recipe.arguments.extend(words(&["--log", &self.options.log]));
             }
             let mut child = self.spawn(recipe, None)?;
-            register(&child, registrar).await.map_err(|problem| self.fault(child.name(), problem))?;
-            self.ready(&mut child).await?;
+            identities.register(&child).await.map_err(|problem| self.fault(child.name(), problem))?;
+            self.ready(&mut child, self.options.ready_within).await?;
             Ok(child)
         }))
         .await
     }
 
-    fn spawn(&self, recipe: Recipe, stdin: Option<std::os::fd::OwnedFd>) -> Result<Child, StackFault> {
+    pub(super) fn spawn(&self, recipe: Recipe, stdin: Option<std::os::fd::OwnedFd>) -> Result<Child, StackFault> {
         let name = recipe.name.clone();
         Child::start(recipe, stdin).map_err(|problem| self.fault(&name, problem))
     }
 
-    async fn ready(&self, child: &mut Child) -> Result<(), StackFault> {
-        let ready = child.ready(self.options.ready_within).await;
+    pub(super) async fn ready(&self, child: &mut Child, within: Duration) -> Result<(), StackFault> {
+        let ready = child.ready(within).await;
         ready.map_err(|problem| self.fault(child.name(), problem))
     }
 
-    fn address(&self, port: &str) -> Option<String> {
+    pub(super) fn address(&self, port: &str) -> Option<String> {
         self.ports.get(port).map(|port| port.address().to_string())
     }
 
-    fn fault(&self, process: &str, problem: Problem) -> StackFault {
+    pub(super) fn fault(&self, process: &str, problem: Problem) -> StackFault {
         StackFault::of(process, problem, &self.folder)
     }
 }
 
-async fn register(child: &Child, registrar: &Registrar) -> Result<(), Problem> {
-    let identities = child.recipe().identities.iter().map(|(id, hint)| {
-        let parsed = SpiffeId::from_str(id).map_err(|_malformed| Problem::Id(id.clone()))?;
-        Ok((parsed, Some(hint.as_str()).filter(|hint| !hint.is_empty())))
-    });
-    let identities: Vec<_> = identities.collect::<Result<_, Problem>>()?;
-    match child.pid() {
-        Some(pid) if !identities.is_empty() => Ok(registrar.register(pid, &identities).await?),
-        Some(_) | None => Ok(()),
-    }
-}
-
 /// The folder of the running program; tests run one folder deeper, in `deps`.
-fn binaries_beside_us() -> std::io::Result<PathBuf> {
+pub(super) fn binaries_beside_us() -> std::io::Result<PathBuf> {
     let program = env::current_exe()?;
     let folder = program.parent().unwrap_or(&program);
     let beside = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
@@ -251,6 +262,6 @@ fn program_takes_log(recipe: &Recipe) -> bool {
     !recipe.program.ends_with(DEMO_APP)
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }

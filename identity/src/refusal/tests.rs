@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    AccessRule, KeySet, RawToken, Registry, Reserved, Rule, SpiffeId, SvidRule, TargetSpec, TrustDomain, TxnRule,
-    UnixTime, UserRule, jose::BASE64URL, verify,
+    AccessRule, KeySet, LogoutRule, RawToken, Registry, Reserved, Rule, SpiffeId, SvidRule, TargetSpec, TrustDomain,
+    TxnRule, UnixTime, UserRule, jose::BASE64URL, verify,
 };
 
 const NOW: u64 = 1_795_300_000;
@@ -88,6 +88,14 @@ fn a_transaction_token_can_have_exactly_the_faults_of_its_family() {
     assert_eq!(found, listed("txn_token.", &["missing", "unexpected", "mismatch"]));
 }
 
+#[test]
+fn a_logout_token_can_have_exactly_the_faults_of_its_family() {
+    let bench = Bench::new();
+    let rule = LogoutRule { issuer: ISSUER, clients: &["console"] };
+    let found = bench.faults("logout+jwt", &logouts(), |token| bench.fault(token, &rule));
+    assert_eq!(found, listed("logout_token.", &["replayed"]));
+}
+
 /// The reasons that the catalogue lists for a family, without those that are no fault of the token itself.
 fn listed(family: &str, others: &[&str]) -> BTreeSet<String> {
     let codes = Refusal::catalogue().map(|refusal| refusal.code().into_owned());
@@ -112,6 +120,11 @@ fn accesses() -> Value {
 
 fn svids() -> Value {
     json!({"sub": PLANNER, "aud": [BROKER], "exp": NOW + 60, "iat": NOW})
+}
+
+fn logouts() -> Value {
+    json!({"iss": ISSUER, "aud": "console", "sid": "s-1", "iat": NOW, "exp": NOW + 120, "jti": "l-1", "typ": "Logout",
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}}})
 }
 
 /// A key, and what it is asked with.

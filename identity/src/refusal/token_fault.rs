@@ -1,4 +1,4 @@
-//! What is wrong with a token. One list of faults for subject, actor, access token and transaction token; the family in
+//! What is wrong with a token. One list of faults for subject, actor, access, transaction and logout token; the family in
 //! front of the code tells which of them it was, and has only the faults that its rules (`verify::rules`) can find.
 
 use std::borrow::Cow;
@@ -27,6 +27,8 @@ pub(super) const OF_ACTOR: &[TokenFault] = &[];
 pub(super) const OF_ACCESS_TOKEN: &[TokenFault] = &[TokenFault::Issuer, TokenFault::Actors, TokenFault::NotBound];
 /// What a transaction token is bound to is told as `txn_token.mismatch`.
 pub(super) const OF_TXN_TOKEN: &[TokenFault] = &[TokenFault::Issuer, TokenFault::Actors];
+/// A logout token names a session or a user.
+pub(super) const OF_LOGOUT_TOKEN: &[TokenFault] = &[TokenFault::Issuer, TokenFault::NoSession];
 
 /// Why a token was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +78,7 @@ pub enum TokenFault {
     /// A user's token with `act` or `may_act`, which the provider's exchange would drop.
     #[error("the token was delegated already")]
     Delegated,
-    /// A user's token without a session (`sid`).
+    /// A user's token without a session (`sid`), a logout token without session and user.
     #[error("the token belongs to no session")]
     NoSession,
     /// Shown by another workload than the one that it was issued to.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{McpOperation, McpSpec, RouteSpec};
+use crate::{McpOperation, McpSpec, RouteSpec, SCOPES_MAX};
 
 fn spec() -> TargetSpec {
     TargetSpec {
@@ -42,6 +42,7 @@ fn a_reserved_audience_is_refused_by_any_spelling() {
 #[test]
 fn every_problem_is_listed_at_once() {
     let broken = TargetSpec {
+        kind: TargetKind::Mesh,
         name: "a b".into(),
         resource: "tickets".into(),
         hosts: vec!["".into()],
@@ -130,5 +131,81 @@ fn routes_map_exact_paths_and_marked_prefixes_only() {
         ("get", "/mcp/items"),
     ] {
         assert_eq!(scope(method, path), None, "{method} {path}");
+    }
+}
+
+fn service() -> TargetSpec {
+    TargetSpec {
+        kind: TargetKind::Workload,
+        name: "inventory".into(),
+        resource: "https://inventory.tools.svc/v1".into(),
+        hosts: vec!["inventory.tool".into()],
+        connect: "https://inventory.tools.svc:8443".into(),
+        ..TargetSpec::default()
+    }
+}
+
+#[test]
+fn a_workload_target_is_found_among_its_kind_only() {
+    let registry = Registry::new(vec![spec(), service()], &Reserved::default()).expect("a registry");
+    let target = registry.workload().by_host("INVENTORY.tool:80", "/v1/items").expect("found by host");
+    assert_eq!(
+        (target.name(), target.perimeter().audience().as_str()),
+        ("inventory", "https://inventory.tools.svc/v1")
+    );
+    assert_eq!(target.connect(), &ServiceAddress::Tls("inventory.tools.svc:8443".into()));
+    assert!(registry.workload().by_resource("https://inventory.tools.svc/v1").is_some());
+    assert!(registry.by_name("inventory").is_none() && registry.by_resource(&service().resource).is_none());
+    assert!(registry.by_host("inventory.tool", "/v1").is_none() && !registry.knows_host("inventory.tool"));
+    assert!(registry.by_authority("inventory.tools.svc", "/v1").is_none(), "no mesh door serves it");
+    assert!(registry.workload().by_name("tickets").is_none() && !registry.workload().knows_host("tickets.tool"));
+}
+
+#[test]
+fn what_has_no_meaning_at_a_workload_target_is_refused() {
+    let mcp = Some(McpSpec::default());
+    let route = |scope: &str| RouteSpec { methods: vec!["GET".into()], path: "/items".into(), scope: scope.into() };
+    for (spec, expected) in [
+        (service(), &[][..]),
+        (TargetSpec { routes: vec![route("")], ..service() }, &[]),
+        (TargetSpec { workload: spec().workload, ..service() }, &["workload"]),
+        (TargetSpec { passes_on: Some(String::new()), ..service() }, &["passes_on"]),
+        (TargetSpec { identity_headers: vec!["subject".into()], ..service() }, &["identity_headers"]),
+        (TargetSpec { mcp, ..service() }, &["mcp"]),
+        (TargetSpec { routes: vec![route("items:read")], ..service() }, &["routes"]),
+        (TargetSpec { connect: "inventory.tools.svc:8443".into(), ..service() }, &["connect"]),
+        (TargetSpec { connect: "http://inventory.tools.svc".into(), ..service() }, &["connect"]),
+        (TargetSpec { connect: service().connect, ..spec() }, &["connect"]),
+        (TargetSpec { workload: String::new(), ..spec() }, &["workload"]),
+    ] {
+        assert_eq!(keys(vec![spec], &Reserved::default()), expected);
+    }
+}
+
+#[test]
+fn targets_of_two_kinds_share_no_name_resource_or_host_and_none_is_reserved() {
+    let same = TargetSpec {
+        kind: TargetKind::Workload,
+        connect: service().connect,
+        workload: String::new(),
+        mcp: None,
+        ..spec()
+    };
+    assert_eq!(keys(vec![spec(), same], &Reserved::default()), ["name", "resource", "hosts"]);
+    let reserved = Reserved::new(["https://inventory.tools.svc"]);
+    let evil = TargetSpec { resource: "https://INVENTORY.tools.svc:443/".into(), ..service() };
+    assert_eq!(keys(vec![evil], &reserved), ["resource"]);
+}
+
+#[test]
+fn the_host_of_a_resource_is_told_without_port_and_brackets() {
+    for (resource, host) in [
+        ("https://inventory.tools.svc:8443/v1", "inventory.tools.svc"),
+        ("https://10.0.0.7/v1", "10.0.0.7"),
+        ("https://[2001:db8::7]:8443/v1", "2001:db8::7"),
+    ] {
+        let spec = TargetSpec { resource: resource.into(), ..service() };
+        let registry = Registry::new(vec![spec], &Reserved::default()).expect("a registry");
+        assert_eq!(registry.workload().by_name("inventory").expect("found").perimeter().host(), host);
     }
 }

@@ -111,6 +111,11 @@ impl Claims {
         }
     }
 
+    /// `iat`, which must stand.
+    pub(super) fn issued_at(&self) -> Result<UnixTime, TokenFault> {
+        self.date("iat")?.ok_or(TokenFault::Claim("iat"))
+    }
+
     pub(super) fn names(&self, list: Option<&Value>, claim: &'static str) -> Result<Vec<String>, TokenFault> {
         let Some(list) = list else { return Ok(Vec::new()) };
         let items = list.as_array().ok_or(TokenFault::Claim(claim))?;

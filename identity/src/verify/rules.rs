@@ -1,7 +1,10 @@
 //! What each kind of token must say. One rule per kind; a token of another kind is refused by its `typ` first.
 
+mod logout;
+
 use serde_json::Value;
 
+pub use self::logout::LogoutRule;
 use super::claims::{Claims, Issued};
 use crate::{
     AccessToken, ActorToken, Audience, Lifetime, Scopes, SpiffeId, SubjectToken, TokenFault, TrustDomain, TxnToken,
@@ -96,6 +99,7 @@ fn subject_token(issuer: &str, claims: &Claims, lifetime: Lifetime) -> Result<Su
         session: claims.text("sid").map_err(|_absent| TokenFault::NoSession)?.to_owned(),
         client: claims.text("azp")?.to_owned(),
         scopes: claims.scopes("scope")?.ok_or(TokenFault::Claim("scope"))?,
+        issued_at: claims.issued_at()?,
         lifetime,
         groups: claims.names(claims.value("groups"), "groups")?,
         roles: claims.names(roles, "realm_access")?,

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod logout;
+#[cfg(test)]
 mod signer;
 #[cfg(test)]
 mod tokens;

@@ -15,11 +15,12 @@ const TARGETS: [&str; 3] = ["one", "two", "three"];
 fn policies(texts: &[String]) -> Policies {
     let schema = Schema::from_cedarschema_str(include_str!("../../schema.cedarschema")).expect("the schema").0;
     let validator = Validator::new(schema.clone());
-    let read = |text: &String| Rule::read(Path::new("generated.cedar"), text, &validator).expect("a valid rule");
+    let words = Vocabulary::new().expect("the vocabulary");
+    let read =
+        |text: &String| Rule::read(Path::new("generated.cedar"), text, &validator, &words).expect("a valid rule");
     let rules: BTreeMap<String, Rule> = texts.iter().map(read).map(|rule| (rule.id.clone(), rule)).collect();
     let slices = Slices::of(&rules.values().map(|rule| &rule.policy).collect::<Vec<_>>()).expect("unique ids");
     let (digest, generation) = fingerprint(&rules);
-    let words = Vocabulary::new().expect("the vocabulary");
     Policies { words, schema, rules, slices, authorizer: Authorizer::new(), digest, generation }
 }
 

@@ -45,7 +45,7 @@ fn where_rules_fail_nothing_may_be_asked() {
 
 #[test]
 fn a_forbid_wins_and_its_id_is_told() {
-    let forbid = r#"@id("not-alice") forbid (principal, action, resource) when { context.subject == User::"alice" };"#;
+    let forbid = r#"@id("not-alice") forbid (principal, action in [Action::"begin", Action::"exchange"], resource) when { context.subject == User::"alice" };"#;
     let policies = policies(&[PERMIT, forbid, &forbid.replace("not-alice", "also-not-alice")]);
     let denied = outcome(Asked::default().decide(&policies));
     assert_eq!(denied, Err(Denial::Forbidden("also-not-alice".to_owned())));
@@ -96,7 +96,7 @@ fn scopes_actors_and_what_is_passed_on_reach_the_rule() {
 
 #[test]
 fn nothing_in_a_name_can_be_read_as_policy() {
-    let forbid = r#"@id("not-ops") forbid (principal, action, resource) when { context.subject in Group::"ops" };"#;
+    let forbid = r#"@id("not-ops") forbid (principal, action in [Action::"begin", Action::"exchange"], resource) when { context.subject in Group::"ops" };"#;
     let policies = policies(&[PERMIT, forbid]);
     let hostile = [r#"x" || true || ""#, r#"ops\"#, r#"" in Group::"ops"#, "ops\u{0}", "\u{202e}spo", "Ops", "ops "];
     for name in hostile {

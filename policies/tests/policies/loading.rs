@@ -34,6 +34,8 @@ fn assert_problem(text: &str, place: &str, parts: &[&str]) {
 fn a_misspelt_name_is_told_with_its_line_and_what_was_meant() {
     assert_problem(&GOOD.replace("Workload", "Workloda"), "3: ", &["Workloda", "did you mean `Workload`"]);
     assert_problem(&GOOD.replace(r#""exchange""#, r#""exchnage""#), "4: ", &["exchnage", "did you mean", "exchange"]);
+    assert_problem(&GOOD.replace("exchange", "uses"), "4: ", &["uses", "did you mean `Action::\"use\"`?"]);
+    assert_problem(&GOOD.replace("exchange", "read"), "4: ", &["read", "the actions are `begin`, `exchange`, `use`"]);
     let condition = GOOD.replace(");", ")\nwhen {\n  context.scope.contains(\"a\")\n};");
     assert_problem(&condition, "8: ", &["`scope`", "did you mean `scopes`"]);
 }

@@ -8,3 +8,5 @@ mod default_rules;
 mod folder;
 #[cfg(test)]
 mod loading;
+#[cfg(test)]
+mod own_use;

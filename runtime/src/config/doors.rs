@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::Problems;
-use crate::tls::{DoorTls, DoorTlsFault};
+use crate::{
+    outside::Outside,
+    tls::{DoorTls, DoorTlsFault},
+};
 
 impl Problems {
     /// The TLS of a door whose PEM files stand at `path.certificate` and `path.key`; both are looked at.
@@ -18,6 +21,11 @@ impl Problems {
         let private = DoorTls::private_key(key);
         let private = private.map_err(|fault| self.at(&format!("{path}.key"), told(&fault, "a private key")));
         DoorTls::of(chain.ok()?, private.ok()?).map_err(|fault| self.at(path, told(&fault, "a certificate"))).ok()
+    }
+
+    /// The authorities of services outside of the mesh whose PEM file stands at `path`; it is looked at.
+    pub fn outside(&mut self, path: &str, ca: &Path) -> Option<Outside> {
+        Outside::from_pem_file(ca).map_err(|fault| self.at(path, told(&fault, "a certificate"))).ok()
     }
 
     /// Tells doors that cannot listen beside each other: one port (other than 0), and one host or any. Each is its key
@@ -49,6 +57,7 @@ fn told(fault: &DoorTlsFault, wanted: &str) -> String {
         }
         DoorTlsFault::Unreadable { source, .. } => format!("{fault}: {source}"),
         DoorTlsFault::Empty(path) => format!("`{}` is not PEM, or holds no certificate", path.display()),
+        DoorTlsFault::NoAuthority { source, .. } => format!("{fault}: {source}"),
         DoorTlsFault::Unusable(source) => format!("{fault}: {source}"),
     }
 }

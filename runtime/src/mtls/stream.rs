@@ -14,12 +14,12 @@ use tokio::{
 
 use super::HTTP_2;
 
-/// An open mTLS connection, either side.
+/// An open TLS connection, either side.
 #[derive(Debug)]
 pub struct TlsStream(tokio_rustls::TlsStream<TcpStream>);
 
 impl TlsStream {
-    pub(super) fn new(stream: tokio_rustls::TlsStream<TcpStream>) -> Self {
+    pub(crate) fn new(stream: tokio_rustls::TlsStream<TcpStream>) -> Self {
         Self(stream)
     }
 

@@ -18,7 +18,7 @@ use crate::{
 const BACKLOG: u32 = 1024;
 /// Most open connections of one door: ten times a busy sidecar's, and at about 30 KiB each within 128 MiB.
 const CONNECTIONS_MAX: u64 = 4096;
-/// A door takes at most this part of the file descriptors: there are up to four doors, and a proxied connection
+/// A door takes at most this part of the file descriptors: there are up to five doors, and a proxied connection
 /// needs two, so that store, ledger and admin door are never starved.
 const DESCRIPTORS_SHARE: u64 = 8;
 /// Pause after a failed accept (EMFILE, ENOBUFS): time for others to close something, short enough not to be felt.

@@ -101,7 +101,8 @@ async fn before_the_first_answer_every_use_is_refused_and_wait_waits() {
     assert!(workload.identity(now).is_ok());
     state.send_replace(State::Lost);
     assert_eq!(workload.identity(now).unwrap_err(), IdentityFault::Lost);
-    assert_eq!(workload.jwt_svid("https://tool", now).await.unwrap_err(), IdentityFault::Lost);
+    let svids = JwtSvids::new("unix:///nowhere", workload);
+    assert_eq!(svids.fetch("https://tool", now).await.unwrap_err(), IdentityFault::Lost);
 }
 
 #[tokio::test]
@@ -118,7 +119,7 @@ async fn a_missing_socket_is_told_by_readiness_and_blocks_nothing() {
 #[tokio::test]
 async fn an_expired_identity_gives_no_jwt_svid() {
     let authority = Authority::new();
-    let workload = holding(authority.identity(authority.leaf(&[PLANNER], expired)));
-    let fault = workload.jwt_svid("https://tool", crate::clock::now()).await.unwrap_err();
+    let svids = JwtSvids::new("unix:///nowhere", holding(authority.identity(authority.leaf(&[PLANNER], expired))));
+    let fault = svids.fetch("https://tool", crate::clock::now()).await.unwrap_err();
     assert!(matches!(fault, IdentityFault::Expired(_)), "{fault}");
 }

@@ -25,6 +25,16 @@ const UNREAD_MAX: Duration = Duration::from_secs(60);
 #[error("the transaction of this exchange has ended, or its reader stopped reading")]
 pub(crate) struct CutOff;
 
+/// What is held for as long as an answer flows.
+pub(crate) trait Guard: Send + 'static {
+    /// The answer ended by itself. Where it does not, the guard is only dropped.
+    fn finish(self);
+}
+
+impl Guard for () {
+    fn finish(self) {}
+}
+
 /// A body that loses credential headers from its trailers, is cut off when its transaction ends or its reader stops,
 /// and gives up `guard` at its last byte, at a reset, or when it is cut off: whichever comes first.
 pub(crate) struct Flow<B, G> {
@@ -45,7 +55,7 @@ struct Course<B, G> {
 impl<B, G> Flow<B, G>
 where
     B: HttpBody + Send + 'static,
-    G: Send + 'static,
+    G: Guard,
 {
     /// `body` until `ended`, holding `guard`; a task of `shutdown` watches over it.
     pub(crate) fn new(
@@ -55,14 +65,24 @@ where
         shutdown: &Shutdown,
     ) -> Self {
         let nothing_to_read = body.is_end_stream();
-        let course = Course { body: Some(Clean::new(body)), guard: Some(guard), unread: None, reader: None };
-        let course = Arc::new(Mutex::new(course));
+        let mut course = Course { body: Some(Clean::new(body)), guard: Some(guard), unread: None, reader: None };
         if nothing_to_read {
-            return Self { course, _gone: None };
+            course.finish();
+            return Self { course: Arc::new(Mutex::new(course)), _gone: None };
         }
+        let course = Arc::new(Mutex::new(course));
         let gone = CancellationToken::new();
         shutdown.spawn("answer", watch(Arc::clone(&course), ended, gone.clone()));
         Self { course, _gone: Some(gone.drop_guard()) }
+    }
+}
+
+impl<B, G: Guard> Course<B, G> {
+    /// The answer has ended by itself.
+    fn finish(&mut self) {
+        if let Some(guard) = self.guard.take() {
+            guard.finish();
+        }
     }
 }
 
@@ -100,6 +120,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<B, G> HttpBody for Flow<B, G>
 where
     B: HttpBody<Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
+    G: Guard,
 {
     type Data = B::Data;
     type Error = Box<dyn Error + Send + Sync>;
@@ -118,7 +139,7 @@ where
             Poll::Ready(Some(Ok(frame))) => {
                 course.unread = Some(Instant::now());
                 if over {
-                    course.guard = None;
+                    course.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -127,7 +148,7 @@ where
                 Poll::Ready(Some(Err(fault.into())))
             }
             Poll::Ready(None) => {
-                course.guard = None;
+                course.finish();
                 Poll::Ready(None)
             }
         }
@@ -165,6 +186,39 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    impl Guard for Arc<()> {
+        fn finish(self) {}
+    }
+
+    impl Guard for Option<Arc<()>> {
+        fn finish(self) {}
+    }
+
+    /// Notes whether the answer ended by itself.
+    struct Noting(Arc<Mutex<bool>>);
+
+    impl Guard for Noting {
+        fn finish(self) {
+            *lock(&self.0) = true;
+        }
+    }
+
+    #[tokio::test]
+    async fn only_an_answer_that_ends_by_itself_is_finished() {
+        let finished = |note: &Arc<Mutex<bool>>| *lock(note);
+        let note = Arc::new(Mutex::new(false));
+        let start = |body: Full<Bytes>| Flow::new(body, future::pending(), Noting(Arc::clone(&note)), &Shutdown::new());
+        drop(start(Full::new(Bytes::from_static(b"x"))));
+        assert!(!finished(&note), "a reset");
+        let cut = Flow::new(endless(), future::ready(()), Noting(Arc::clone(&note)), &Shutdown::new());
+        assert!(cut.collect().await.is_err() && !finished(&note), "a transaction that ended");
+        start(Full::new(Bytes::from_static(b"x"))).collect().await.expect("a body");
+        assert!(finished(&note));
+        *lock(&note) = false;
+        drop(start(Full::default()));
+        assert!(finished(&note), "nothing to read");
+    }
 
     fn endless() -> impl HttpBody<Data = Bytes, Error = std::io::Error> + Unpin {
         StreamBody::new(stream::pending::<Result<Frame<Bytes>, std::io::Error>>())

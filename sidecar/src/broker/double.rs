@@ -56,7 +56,7 @@ impl Double {
             }
         });
         let workload = Workload::connect("unix:///nowhere/agent.sock", &process);
-        let pool = Pool::new(workload.clone(), &process.shutdown);
+        let pool = Pool::new(workload.clone(), None, &process.shutdown);
         let upstream = Upstream::App(address.clone());
         let broker = Broker { pool, upstream, host: address, workload, metrics: Metrics::default() };
         Self { broker, process, calls }

@@ -50,6 +50,26 @@ fn read(answer: &[u8], issued_type: &str) -> Option<Issued> {
     })
 }
 
+/// Longest time for which a yes to a call in the own name may hold (`protocol.md` §6), in seconds.
+const ALLOWED_MAX: u64 = 60;
+
+/// Reads a yes to a call in the own name, and how long it holds.
+///
+/// # Errors
+/// [`Refusal::FaultBroker`].
+pub(super) fn allowed(answer: &[u8]) -> Result<Duration, Refusal> {
+    let read = || {
+        let answer = parse_strict(answer).ok()?;
+        let yes = answer.get("decision").and_then(Value::as_str) == Some("allowed");
+        let expires_in = answer.get("expires_in")?.as_u64().filter(|secs| yes && *secs <= ALLOWED_MAX)?;
+        Some(Duration::from_secs(expires_in))
+    };
+    read().ok_or_else(|| {
+        tracing::error!("the broker's answer cannot be understood");
+        Refusal::FaultBroker
+    })
+}
+
 /// Reads an error. A code that is not known, or none, is a fault of the broker.
 pub(super) fn refused(answer: &[u8]) -> Refusal {
     let answer = parse_strict(answer).ok();

@@ -20,6 +20,12 @@ pub struct RawConfig {
     /// The door for the app's own calls: its HTTP proxy.
     #[serde(default)]
     pub agent: RawAgent,
+    /// The door for the app's calls in the workload's own name, without a user; absent: off.
+    #[serde(default, rename = "self")]
+    pub own: Option<RawOwn>,
+    /// How services that are no part of the mesh prove who they are.
+    #[serde(default)]
+    pub outside: Option<RawOutside>,
     /// The door for users; absent: off.
     #[serde(default)]
     pub edge: Option<RawEdge>,
@@ -51,6 +57,21 @@ pub struct RawAgent {
     /// A loopback address with its port.
     #[serde(default = "agent_listen")]
     pub listen: String,
+}
+
+/// The door for calls in the own name.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RawOwn {
+    /// A loopback address with its port.
+    #[serde(default = "own_listen")]
+    pub listen: String,
+}
+
+/// Services that are no part of the mesh.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct RawOutside {
+    /// PEM file with the certificate authorities of services at `https://`.
+    pub ca: PathBuf,
 }
 
 /// The edge door.
@@ -107,6 +128,10 @@ fn mesh_listen() -> String {
 
 fn agent_listen() -> String {
     "127.0.0.1:15001".to_owned()
+}
+
+fn own_listen() -> String {
+    "127.0.0.1:15002".to_owned()
 }
 
 fn admin_listen() -> String {

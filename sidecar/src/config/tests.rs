@@ -27,6 +27,7 @@ fn the_small_file_is_enough_and_its_defaults_are_safe() {
     assert_eq!(config.app, "127.0.0.1:8000");
     assert_eq!(config.mesh, "0.0.0.0:8443");
     assert!(config.agent.ip().is_loopback() && config.edge.is_none());
+    assert!(config.own.is_none() && config.outside.is_none(), "nothing in the own name unless it is asked for");
 }
 
 #[test]
@@ -38,6 +39,8 @@ broker: { url: 'http://broker', id: 'spiffe://CORP.example/x' }
 app: http://10.0.0.1:8000
 mesh: { listen: '8443' }
 agent: { listen: '0.0.0.0:15001' }
+self: { listen: '0.0.0.0:15002' }
+outside: { ca: /nowhere/ca.pem }
 edge: { listen: '0.0.0.0:9443', danger_plain: true }
 admin: { listen: '0.0.0.0:15020' }
 ",
@@ -50,12 +53,26 @@ admin: { listen: '0.0.0.0:15020' }
         "app",
         "mesh.listen",
         "agent.listen",
+        "self.listen",
+        "outside.ca",
         "edge.danger_plain",
         "admin.listen",
     ] {
         assert!(report.contains(&format!(": {key}: ")), "{key} in {report}");
     }
-    assert!(report.contains("8 problems"), "{report}");
+    assert!(report.contains("10 problems"), "{report}");
+}
+
+#[test]
+fn the_own_name_has_a_door_of_its_own_on_loopback() {
+    let own = |text: &str| read(&format!("{SMALL}self: {text}")).map(|config| config.own.map(|own| own.to_string()));
+    assert_eq!(own("{}"), Ok(Some("127.0.0.1:15002".to_owned())));
+    assert_eq!(own("{ listen: '[::1]:0' }"), Ok(Some("[::1]:0".to_owned())));
+    assert_eq!(own("null"), Ok(None));
+    let taken = own("{ listen: '127.0.0.1:15001' }");
+    assert!(taken.is_err_and(|report| report.contains("self.listen: `127.0.0.1:15001` is where `agent.listen`")));
+    assert!(own("{ listen: 'localhost:15002' }").is_err_and(|report| report.contains("names are not resolved here")));
+    assert!(own("{ listne: '127.0.0.1:1' }").is_err_and(|report| report.contains("did you mean `listen`")));
 }
 
 #[test]

@@ -4,8 +4,18 @@
 use http::{Request, Response, request::Parts};
 use hyper::body::Incoming;
 
-use super::{Inbound, authenticate, authority, authorize, forward, metadata};
-use crate::{answer::About, body::Body, perimeter::Payload, snapshot::EdgeEntry, strip};
+use super::{
+    Inbound, authenticate, authority, authorize,
+    forward::{self, Asked},
+    metadata,
+};
+use crate::{
+    answer::About,
+    body::Body,
+    perimeter::{self, Payload},
+    snapshot::EdgeEntry,
+    strip,
+};
 use identity::{RawToken, Refusal, Scopes};
 
 pub(super) async fn serve(
@@ -23,6 +33,7 @@ pub(super) async fn serve(
     if let Some(answer) = metadata::of_edge(&parts, &base, edge) {
         return Ok(answer);
     }
+    about.operation = Some(perimeter::method(&parts).to_owned());
     about.metadata = metadata::url_of_edge(&base, parts.uri.path());
     let bearer = authenticate::bearer(shown.authorization.as_ref())?.ok_or(Refusal::AccessTokenMissing)?;
     let user = RawToken::parse(bearer).map_err(Refusal::Subject)?;
@@ -33,7 +44,12 @@ pub(super) async fn serve(
     let held = door.broker.begin(&user, &asked, &snapshot).await?;
     drop(user);
     about.transaction = Some(held.proof().transaction().clone());
-    forward::forward(door, authorize::begun(held), parts, Payload::Stream(body).into_body(), &authority).await
+    about.subject = Some(held.proof().subject().clone());
+    about.actors = Some(held.proof().chain().clone());
+    about.scope = Some(held.proof().scopes().clone());
+    let (payload, trace) = (Payload::Stream(body), shown.trace);
+    let asked = Asked { parts, payload, authority: &authority, trace, traceparent: None };
+    forward::forward(door, authorize::begun(held), asked).await
 }
 
 /// Whether the token stands a second time in the head, where only `Authorization` was taken out: clients repeat it in

@@ -9,7 +9,9 @@ use hyper::body::Incoming;
 use super::{
     Inbound,
     authenticate::{self, Sides},
-    authority, authorize, forward, metadata,
+    authority, authorize,
+    forward::{self, Asked},
+    metadata, session,
 };
 use crate::{answer::About, body::Body, perimeter, strip};
 use identity::Refusal;
@@ -34,11 +36,15 @@ pub(super) async fn serve(
     let now = clock::now();
     let identity = door.workload.identity(now).map_err(|_fault| Refusal::FaultIdentity)?;
     let sides = Sides { peer: peer.id(), own: identity.id(), now };
+    let trace = shown.trace;
     let verified = authenticate::call(shown, target, &snapshot, sides)?;
     about.transaction = Some(verified.access.transaction().clone());
+    about.subject = Some(verified.access.subject().clone());
+    about.actors = Some(verified.access.chain().clone());
     let call = perimeter::read(target, &parts, body, &door.room, about).await?;
-    door.sessions.check(target.name(), &parts.headers, call.kind, &verified.access).await?;
+    session::check(&door.sessions, target.name(), &parts.headers, call.kind, &verified.access).await?;
     about.scope = Some(call.needs.clone());
     let permit = authorize::call(verified, Arc::clone(target), &call.needs, call.kind)?;
-    forward::forward(door, permit, parts, call.payload.into_body(), &authority).await
+    let asked = Asked { parts, payload: call.payload, authority: &authority, trace, traceparent: call.traceparent };
+    forward::forward(door, permit, asked).await
 }

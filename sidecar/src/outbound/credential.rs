@@ -113,7 +113,9 @@ impl Credentials {
         }
         self.metrics.cache("miss");
         let Wanted { key, held, target } = wanted;
-        let asked = self.cache.try_get_with_by_ref(key, ask(&self.broker, held, target, &key.scopes)).await;
+        // On the heap: a miss is rare, and every call would carry its room.
+        let asking = Box::pin(ask(&self.broker, held, target, &key.scopes));
+        let asked = self.cache.try_get_with_by_ref(key, asking).await;
         asked.map_err(|refusal| Refusal::clone(&refusal))
     }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use http::{request::Parts, uri::Scheme};
 
-use identity::{Refusal, Registry, Target};
+use identity::{AnyTarget, Refusal, Registry, Shelf, Target, WorkloadTarget};
 
 /// The `host[:port]` of a request in absolute form (RFC 9112 §3.2.2). A `Host` header beside it says nothing.
 ///
 /// # Errors
 /// [`Refusal::CallMalformed`] for another form or a user in the URL; [`Refusal::CallUnlistedHost`] for `https://`: the
 /// app calls `http://name`, and TLS begins here.
-pub(super) fn host(parts: &Parts) -> Result<String, Refusal> {
+pub(crate) fn host(parts: &Parts) -> Result<String, Refusal> {
     let authority = parts.uri.authority().ok_or(Refusal::CallMalformed)?;
     match parts.uri.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP => {}
@@ -25,14 +25,37 @@ pub(super) fn host(parts: &Parts) -> Result<String, Refusal> {
     Ok(authority.as_str().to_owned())
 }
 
-/// The target of a call.
+/// The target of a call within a transaction.
 ///
 /// # Errors
-/// [`Refusal::CallUnlistedHost`], or [`Refusal::CallUnmapped`] for a path outside of the target's resource.
+/// [`Refusal::CallUnlistedHost`], [`Refusal::CallUnmapped`] for a path outside of the target's resource, or
+/// [`Refusal::CallWrongDoor`] for one that is called in the own name: there is no way from here to there (N110).
 pub(super) fn target<'a>(reaches: &'a Registry, host: &str, path: &str) -> Result<&'a Arc<Target>, Refusal> {
-    match reaches.by_host(host, path) {
+    on(reaches.mesh(), reaches.workload(), host, path)
+}
+
+/// The target of a call in the own name.
+///
+/// # Errors
+/// As [`target`], the other way round.
+pub(crate) fn workload_target<'a>(
+    reaches: &'a Registry,
+    host: &str,
+    path: &str,
+) -> Result<&'a Arc<WorkloadTarget>, Refusal> {
+    on(reaches.workload(), reaches.mesh(), host, path)
+}
+
+fn on<'a, T: AnyTarget, O: AnyTarget>(
+    own: Shelf<'a, T>,
+    others: Shelf<'_, O>,
+    host: &str,
+    path: &str,
+) -> Result<&'a Arc<T>, Refusal> {
+    match own.by_host(host, path) {
         Some(target) => Ok(target),
-        None if reaches.knows_host(host) => Err(Refusal::CallUnmapped),
+        None if own.knows_host(host) => Err(Refusal::CallUnmapped),
+        None if others.knows_host(host) => Err(Refusal::CallWrongDoor),
         None => Err(Refusal::CallUnlistedHost),
     }
 }
@@ -72,6 +95,21 @@ mod tests {
         ] {
             assert_eq!(routed(uri), Err(Refusal::CallUnlistedHost), "{uri}");
         }
+    }
+
+    #[test]
+    fn each_door_has_its_own_kind_of_targets() {
+        let told = snapshots::told(vec![snapshots::tickets()]);
+        let told = api::Snapshot { uses: vec![snapshots::inventory()], ..told };
+        let reaches = Snapshot::try_from(told).expect("a snapshot").reaches;
+        let agent = |host, path| target(&reaches, host, path).map(|target| target.name().to_owned());
+        let own = |host, path| workload_target(&reaches, host, path).map(|target| target.name().to_owned());
+        assert_eq!(agent("tickets.tool", "/mcp").as_deref(), Ok("tickets"));
+        assert_eq!(own("INVENTORY.tool:80", "/v1/items").as_deref(), Ok("inventory"));
+        assert_eq!(agent("inventory.tool", "/v1/items"), Err(Refusal::CallWrongDoor));
+        assert_eq!(own("tickets.tool", "/mcp"), Err(Refusal::CallWrongDoor));
+        assert_eq!(own("inventory.tool", "/v1/../admin"), Err(Refusal::CallUnmapped));
+        assert_eq!(own("inventory.tools.svc", "/v1"), Err(Refusal::CallUnlistedHost));
     }
 
     #[test]

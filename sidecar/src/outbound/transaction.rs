@@ -1,13 +1,11 @@
-//! Whose call it is: the handle finds the transaction, and the transaction token says with which chain we act.
-//! Without a match the call is refused; it never falls back to the workload's own rights (N110).
+//! In whose name a call is made: the transaction token of its transaction says with which chain we act. Without a
+//! transaction the call is refused; it never falls back to the workload's own rights (N110).
 
 use std::sync::Arc;
 
-use http::HeaderValue;
-
 use crate::{
     answer::About,
-    transactions::{self, Held, Transactions},
+    transactions::{self, Claim, Held},
 };
 use identity::{ActorChain, Refusal, SpiffeId, UnixTime};
 
@@ -22,22 +20,17 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    /// Finds the transaction that `handle` names.
+    /// What `own` may do in the transaction that a call claims.
     ///
     /// # Errors
-    /// [`Refusal::CallNoTransaction`], [`Refusal::ChainNotCallee`], [`Refusal::SubjectTransactionEnded`], or the chain's
-    /// refusal to grow.
-    pub(super) fn find(
-        transactions: &Transactions,
-        handle: Option<&HeaderValue>,
-        own: &SpiffeId,
-        now: UnixTime,
-        about: &mut About,
-    ) -> Result<Self, Refusal> {
-        let live = transactions.find(handle)?;
-        about.transaction = live.id();
+    /// [`Refusal::ChainNotCallee`], [`Refusal::SubjectTransactionEnded`], or the chain's refusal to grow.
+    pub(super) fn claimed(claim: &Claim, own: &SpiffeId, now: UnixTime, about: &mut About) -> Result<Self, Refusal> {
+        let live = Arc::clone(claim.transaction());
         let held = live.held(now)?;
+        about.transaction = Some(held.proof().transaction().clone());
+        about.subject = Some(held.proof().subject().clone());
         let chain = own_chain(&held, own)?;
+        about.actors = Some(chain.clone());
         Ok(Self { live, held, chain })
     }
 }

@@ -43,7 +43,7 @@ async fn app(shutdown: &Shutdown, requests_max: usize) -> (Upstream, Arc<AtomicU
 fn pool() -> (Pool, Shutdown) {
     let process = Process::new(ReadyFile::default());
     let workload = Workload::connect("unix:///nowhere/agent.sock", &process);
-    (Pool::new(workload, &process.shutdown), process.shutdown)
+    (Pool::new(workload, None, &process.shutdown), process.shutdown)
 }
 
 async fn ask(pool: &Pool, upstream: &Upstream) -> bytes::Bytes {

@@ -108,7 +108,7 @@ mod tests {
         let double = Double::start(move |_form| (200, issued.clone())).await;
         let token = RawToken::parse(first).expect("a token");
         let held = Held::verify(token, &snapshot.keys, &snapshot.issuer, &snapshot.trust_domain, now);
-        let exchange = Transactions::default().open(held.ok(), now).expect("opens");
+        let exchange = Transactions::default().open(held.ok(), None, now).expect("opens");
         let transaction = Arc::clone(exchange.transaction());
         let renewing = keep_alive(Arc::clone(&transaction), double.broker.clone(), snapshots);
         let longer = async {
@@ -139,7 +139,7 @@ mod tests {
     #[tokio::test]
     async fn renewal_ends_with_its_exchange() {
         let double = Double::start(|_form| (503, json!({"refusal": "fault.store"}))).await;
-        let exchange = Transactions::default().open(None, clock::now()).expect("opens");
+        let exchange = Transactions::default().open(None, None, clock::now()).expect("opens");
         let transaction = Arc::clone(exchange.transaction());
         drop(exchange);
         keep_alive(transaction, double.broker.clone(), Snapshots::default()).await;

@@ -2,12 +2,17 @@
 
 use std::{ffi::OsStr, fs, path::Path, process::Command, thread};
 
-use crate::{build, place::Place};
+use peers::{Lacking, What, machine};
+
+use crate::{build, place::Place, real::Peers};
 
 /// Free disk for a first build, in GiB: the target folder grows to about that with clippy's and the tests' artefacts.
 const DISK_FIRST_GIB: u64 = 6;
 /// Free disk where everything was built before, in GiB.
 const DISK_LATER_GIB: u64 = 1;
+/// Free disk to get a peer, in GiB: SPIRE's sources and what Go keeps of their build are most of it.
+const DISK_SPIRE_GIB: u64 = 8;
+const DISK_OTHER_PEER_GIB: u64 = 1;
 /// KiB in a GiB.
 const KIB_PER_GIB: u64 = 1024 * 1024;
 /// `pidfd_open` came with this kernel; the development Workload API attests by it.
@@ -16,11 +21,32 @@ const KERNEL_MIN: (u32, u32) = (5, 3);
 const KERNEL_PEER_PIDFD: (u32, u32) = (6, 5);
 /// Minutes of a core for a first run and for a later one: an estimate from cold builds of these dependencies on two cores.
 const CORE_MINUTES: (usize, usize) = (30, 8);
+/// The same to get a peer.
+const CORE_MINUTES_SPIRE: usize = 20;
+const CORE_MINUTES_OTHER_PEER: usize = 3;
 
-/// Looks at the machine and prints what it found. `false`: something is missing, and was printed.
-pub(crate) fn passes(place: &Place) -> bool {
+/// A machine that can run the tests.
+#[derive(Debug)]
+pub(super) struct Machine {
+    /// The real peers, unless they are left out.
+    pub(super) peers: Option<Peers>,
+}
+
+/// Looks at the machine and prints what it found. `None`: something is missing, and was printed.
+pub(super) fn passes(place: &Place, embedded: bool) -> Option<Machine> {
     let first = !build::built_before(place);
-    let checks = [rust(place), components(place), c_compiler(&place.c_compiler), disk(&place.target, first), kernel()];
+    let room = if first { DISK_FIRST_GIB } else { DISK_LATER_GIB };
+    let target = disk(&place.target, room, "CARGO_TARGET_DIR");
+    let mut checks = vec![rust(place), components(place), c_compiler(&place.c_compiler), target, kernel()];
+    let peers = if embedded { None } else { Some(Peers::everything()) };
+    let peers = match peers.transpose() {
+        Ok(peers) => peers,
+        Err(lacking) => {
+            checks.push(Err(lacking));
+            None
+        }
+    };
+    checks.extend(peers.iter().flat_map(for_peers));
     println!("Preflight");
     let mut missing = Vec::new();
     for check in checks {
@@ -29,24 +55,33 @@ pub(crate) fn passes(place: &Place) -> bool {
             Err(lacking) => missing.push(lacking),
         }
     }
-    for Missing { what, remedy } in &missing {
+    for Lacking { what, remedy } in &missing {
         println!("  MISSING  {what}\n           get it: {remedy}");
     }
     if !missing.is_empty() {
         println!("\nNothing was built: {} of the checks failed.", missing.len());
-        return false;
+        return None;
     }
     println!("  builds   {}", plan(place, first));
-    true
+    match &peers {
+        Some(peers) => println!("  peers    {}", plan_of_peers(&peers.missing())),
+        None => println!("  peers    left out: no Keycloak, no SPIRE, no Python"),
+    }
+    Some(Machine { peers })
 }
 
-/// Something that the machine lacks, and the command that gets it.
-struct Missing {
-    what: String,
-    remedy: String,
+/// The programs that get and run the peers, and the disk for those that are missing.
+fn for_peers(peers: &Peers) -> Vec<Result<String, Lacking>> {
+    let missing = peers.missing();
+    let mut checks = machine(&peers.cache, &peers.wanted);
+    if !missing.is_empty() {
+        let room = missing.iter().map(|what| if *what == What::Spire { DISK_SPIRE_GIB } else { DISK_OTHER_PEER_GIB });
+        checks.push(disk(peers.cache.folder(), room.sum(), "COUNTERSIGN_CACHE, GOMODCACHE and GOCACHE"));
+    }
+    checks
 }
 
-fn rust(place: &Place) -> Result<String, Missing> {
+fn rust(place: &Place) -> Result<String, Lacking> {
     let wanted = fs::read_to_string(place.root.join("rust-toolchain.toml")).ok().and_then(|text| channel(&text));
     let wanted = wanted.unwrap_or_else(|| "stable".to_owned());
     let found = answer(Command::new("rustc").arg("--version").current_dir(&place.root));
@@ -55,12 +90,12 @@ fn rust(place: &Place) -> Result<String, Missing> {
         other => {
             let found = other.unwrap_or_else(|| "none".to_owned());
             let what = format!("Rust {wanted}, as rust-toolchain.toml says (found: {found})");
-            Err(Missing { what, remedy: format!("rustup toolchain install {wanted}   (rustup: https://rustup.rs)") })
+            Err(Lacking { what, remedy: format!("rustup toolchain install {wanted}   (rustup: https://rustup.rs)") })
         }
     }
 }
 
-fn components(place: &Place) -> Result<String, Missing> {
+fn components(place: &Place) -> Result<String, Lacking> {
     let found = ["clippy", "fmt"].map(|tool| answer(place.cargo().args([tool, "--version"])));
     match found {
         [Some(clippy), Some(rustfmt)] => Ok(format!("{clippy}, {rustfmt}")),
@@ -68,35 +103,35 @@ fn components(place: &Place) -> Result<String, Missing> {
             let lacking =
                 [("clippy", clippy), ("rustfmt", rustfmt)].into_iter().filter(|(_name, found)| found.is_none());
             let names: Vec<&str> = lacking.map(|(name, _found)| name).collect();
-            Err(Missing { what: names.join(" and "), remedy: format!("rustup component add {}", names.join(" ")) })
+            Err(Lacking { what: names.join(" and "), remedy: format!("rustup component add {}", names.join(" ")) })
         }
     }
 }
 
-fn c_compiler(compiler: &OsStr) -> Result<String, Missing> {
-    answer(Command::new(compiler).arg("--version")).ok_or_else(|| Missing {
+fn c_compiler(compiler: &OsStr) -> Result<String, Lacking> {
+    answer(Command::new(compiler).arg("--version")).ok_or_else(|| Lacking {
         what: format!("a C compiler (`{}` does not answer)", compiler.display()),
         remedy: "sudo apt-get install -y gcc libc6-dev   (Fedora: sudo dnf install -y gcc)".to_owned(),
     })
 }
 
-fn disk(target: &Path, first: bool) -> Result<String, Missing> {
-    let needed = if first { DISK_FIRST_GIB } else { DISK_LATER_GIB };
-    // Before the first build the target folder does not exist; what holds it does.
-    let holder = target.ancestors().find(|folder| folder.is_dir()).unwrap_or(target);
+/// `needed` in GiB; `variable` is what points elsewhere.
+fn disk(folder: &Path, needed: u64, variable: &str) -> Result<String, Lacking> {
+    // Before the first use the folder does not exist; what holds it does.
+    let holder = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
     let table = Command::new("df").arg("-Pk").arg(holder).output().ok().filter(|output| output.status.success());
     let free = table.and_then(|output| free_kib(&String::from_utf8_lossy(&output.stdout)));
     match free.and_then(|kib| kib.checked_div(KIB_PER_GIB)) {
-        Some(free) if free >= needed => Ok(format!("{free} GiB free for {}", target.display())),
+        Some(free) if free >= needed => Ok(format!("{free} GiB free for {}", folder.display())),
         other => {
             let found = other.map_or_else(|| "unknown".to_owned(), |free| format!("{free} GiB"));
-            let what = format!("{needed} GiB of free disk for {} (free: {found})", target.display());
-            Err(Missing { what, remedy: "free some, or point CARGO_TARGET_DIR to a larger disk".to_owned() })
+            let what = format!("{needed} GiB of free disk for {} (free: {found})", folder.display());
+            Err(Lacking { what, remedy: format!("free some, or point {variable} to a larger disk") })
         }
     }
 }
 
-fn kernel() -> Result<String, Missing> {
+fn kernel() -> Result<String, Lacking> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
     match version(release) {
@@ -104,7 +139,7 @@ fn kernel() -> Result<String, Missing> {
             Ok(format!("Linux {release}, callers are pinned by SO_PEERPIDFD"))
         }
         Some(version) if version >= KERNEL_MIN => Ok(format!("Linux {release}, callers are pinned by pidfd_open")),
-        Some(_) | None => Err(Missing {
+        Some(_) | None => Err(Lacking {
             what: format!("a kernel with pidfd, Linux {}.{} or later (found: {release})", KERNEL_MIN.0, KERNEL_MIN.1),
             remedy: "boot a newer kernel, or use a newer virtual machine".to_owned(),
         }),
@@ -120,6 +155,17 @@ fn plan(place: &Place, first: bool) -> String {
     let minutes = work.div_ceil(cores);
     let what = if first { format!("up to {crates} crates, the first time") } else { "what changed".to_owned() };
     format!("{what}; expect about {minutes} min on {cores} cores")
+}
+
+fn plan_of_peers(missing: &[What]) -> String {
+    if missing.is_empty() {
+        return "all in the cache".to_owned();
+    }
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let work =
+        missing.iter().map(|what| if *what == What::Spire { CORE_MINUTES_SPIRE } else { CORE_MINUTES_OTHER_PEER });
+    let names: Vec<String> = missing.iter().map(What::to_string).collect();
+    format!("gets {}; expect about {} min", names.join(", "), work.sum::<usize>().div_ceil(cores))
 }
 
 /// First line of what a tool says, where it runs and succeeds.

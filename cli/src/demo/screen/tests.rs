@@ -38,7 +38,7 @@ fn refusal(case: &'static str, code: &str, by: &'static str, control: &str) -> E
 fn story() -> Vec<Event> {
     let (read, both) = (["read"].as_slice(), ["read", "write"].as_slice());
     vec![
-        Event::Starting,
+        Event::Starting { real: false },
         Event::Started { processes: 12, seconds: 0.94 },
         Event::Asked { user: "alice", question: "Which of my tickets are open?" },
         hop("begin", &["planner"], "corp.example", (both, both), 120),

@@ -21,26 +21,31 @@ struct Ticket {
     id: &'static str,
     title: &'static str,
     /// The user's `sub`.
-    owner: &'static str,
+    owner: String,
     open: bool,
 }
 
 impl Default for Desk {
     fn default() -> Self {
-        let ticket = |id, title, owner| Ticket { id, title, owner, open: true };
-        Self {
-            // The owners are alice and bob of the development provider's realm.
-            tickets: vec![
-                ticket("T-1", "The printer on floor 3 prints only hearts", ALICE),
-                ticket("T-2", "VPN drops whenever the kettle is on", ALICE),
-                ticket("T-3", "Badge does not open the bicycle cellar", BOB),
-            ],
-            sessions: VecDeque::new(),
-        }
+        Self::of(ALICE, BOB)
     }
 }
 
 impl Desk {
+    /// The tickets of alice and bob, by what the provider calls them: the development provider by their names, Keycloak
+    /// by ids that it makes.
+    pub(super) fn of(alice: &str, bob: &str) -> Self {
+        let ticket = |id, title, owner: &str| Ticket { id, title, owner: owner.to_owned(), open: true };
+        Self {
+            tickets: vec![
+                ticket("T-1", "The printer on floor 3 prints only hearts", alice),
+                ticket("T-2", "VPN drops whenever the kettle is on", alice),
+                ticket("T-3", "Badge does not open the bicycle cellar", bob),
+            ],
+            sessions: VecDeque::new(),
+        }
+    }
+
     /// Opens a session and returns its id.
     pub(super) fn open_session(&mut self) -> String {
         let mut id = [0_u8; 16];
@@ -82,7 +87,7 @@ impl Desk {
 /// The `sub` of alice in the development provider's realm.
 pub(in crate::apps) const ALICE: &str = "alice";
 /// The `sub` of bob there.
-const BOB: &str = "bob";
+pub(in crate::apps) const BOB: &str = "bob";
 
 #[cfg(test)]
 mod tests {

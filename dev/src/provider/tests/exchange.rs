@@ -114,7 +114,7 @@ async fn a_session_that_ended_and_a_disabled_user_are_refused() {
     handle.set_enabled("alice", true).expect("enabled");
     assert_eq!(stand.exchange(&subject, &[SCOPE]).await.status, StatusCode::OK, "enabled again, the old token works");
     let keeper = stand.exchange(&subject, &[SCOPE]).await.json()["access_token"].as_str().expect("a token").to_owned();
-    handle.sign_out(part(&subject, 1)["sid"].as_str().expect("sid")).expect("signed out");
+    handle.sign_out(part(&subject, 1)["sid"].as_str().expect("sid")).await.expect("signed out");
     for token in [&subject, &keeper] {
         assert_eq!(stand.exchange(token, &[SCOPE]).await.refusal(), invalid_token());
     }

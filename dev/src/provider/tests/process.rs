@@ -4,7 +4,7 @@ use std::fs;
 
 use eventually::eventually;
 use identity::TrustDomain;
-use runtime::ready_file::ReadyFile;
+use runtime::{ready_file::ReadyFile, workload::JwtSvids};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -92,7 +92,7 @@ async fn story() {
     ];
     let signed_in = raw(&address, &post, &encoded(&form)).await;
     let body: Value = serde_json::from_str(signed_in.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
-    let svid = workload.jwt_svid(&issuer, now()).await.expect("an SVID");
+    let svid = JwtSvids::new(&endpoint, workload).fetch(&issuer, now()).await.expect("an SVID");
     let mut form = EXCHANGE.to_vec();
     form.extend([
         ("client_assertion", svid.expose()),

@@ -58,8 +58,11 @@ impl Case {
         };
         let snapshot = self.signer.snapshot(vec![snapshots::tickets(), researcher]);
         let value = |text: String| HeaderValue::try_from(text).expect("a value");
-        let shown =
-            Shown { authorization: self.authorization.map(value), txn_token: self.txn_token.map(value), handle: None };
+        let shown = Shown {
+            authorization: self.authorization.map(value),
+            txn_token: self.txn_token.map(value),
+            ..Shown::default()
+        };
         let target = snapshot.serves.by_name(self.target).expect("the target");
         call(shown, target, &snapshot, Sides { peer: &id(self.peer), own: &id(self.own), now: now() })
     }

@@ -15,17 +15,18 @@ use super::*;
 use crate::{
     broker::{Broker, BrokerAddress},
     inbound::{
-        Callers, Sessions,
+        Callers,
         authenticate::{self, Sides},
         authorize,
     },
     metrics::Metrics,
     perimeter::Room,
     pool::Pool,
+    sessions::Sessions,
     signer::{Signer, access, id, txn},
     snapshot::{Snapshots, tests as snapshots},
     strip::Shown,
-    transactions::{Held, Transactions},
+    transactions::{Held, Session, Shows, Signs, Transactions, Way},
 };
 
 /// A door in front of an app that answers what `answer` says and notes the heads of its requests.
@@ -52,7 +53,7 @@ async fn stage(answer: fn() -> Response<Full<Bytes>>) -> Stage {
         }
     });
     let workload = Workload::connect("unix:///nowhere/agent.sock", &process);
-    let pool = Pool::new(workload.clone(), &process.shutdown);
+    let pool = Pool::new(workload.clone(), None, &process.shutdown);
     let metrics = Metrics::default();
     let address = BrokerAddress { connect: "127.0.0.1:1".to_owned(), id: id("broker") };
     let door = Inbound {
@@ -112,7 +113,14 @@ fn asked(headers: &[(&str, &str)]) -> Parts {
 }
 
 async fn through(stage: &Stage, permit: Permit, parts: Parts) -> Result<Response<Body>, Refusal> {
-    forward(&stage.door, permit, parts, Body::full("{}"), "tickets.tools.svc").await
+    let payload = Payload::Held(Bytes::from_static(b"{}"));
+    let asked = Asked { parts, payload, authority: "tickets.tools.svc", trace: None, traceparent: None };
+    forward(&stage.door, permit, asked).await
+}
+
+fn found(stage: &Stage, handle: Option<&HeaderValue>) -> Result<Arc<crate::transactions::Transaction>, Refusal> {
+    let claim = stage.door.transactions.claim(Signs { handle, trace: None })?;
+    Ok(Arc::clone(claim.transaction()))
 }
 
 fn head(stage: &Stage) -> Parts {
@@ -143,6 +151,7 @@ async fn an_app_gets_the_handle_and_what_it_asked_for_and_no_token() {
     assert_eq!(get("countersign-scope"), Some("tickets:read"));
     assert_eq!(get("countersign-transaction"), Some("x1"));
     assert_eq!(get("countersign-handle").map(str::len), Some(43));
+    assert_eq!(get("traceparent").map(str::len), Some(55));
     assert_eq!((get("authorization"), get("x-kept")), (None, Some("1")));
     for name in ["x-forwarded-for", "x-forwarded-user", "forwarded"] {
         assert_eq!(get(name), None, "another workload's claim `{name}` reaches the app");
@@ -154,10 +163,10 @@ async fn a_handle_lives_exactly_as_long_as_its_exchange() {
     let stage = stage(|| Response::new(Full::from("hello"))).await;
     let response = through(&stage, begun(120), asked(&[])).await.expect("an answer");
     let handle = head(&stage).headers.get(strip::HANDLE).cloned();
-    let live = stage.door.transactions.find(handle.as_ref()).expect("alive while the answer flows");
+    let live = found(&stage, handle.as_ref()).expect("alive while the answer flows");
     assert!(live.held(clock::now()).is_ok());
     assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "hello");
-    assert_eq!(stage.door.transactions.find(handle.as_ref()).err(), Some(Refusal::CallNoTransaction));
+    assert_eq!(found(&stage, handle.as_ref()).err(), Some(Refusal::CallNoTransaction));
 }
 
 #[tokio::test]
@@ -166,7 +175,29 @@ async fn a_caller_that_leaves_ends_the_handle() {
     let response = through(&stage, begun(120), asked(&[])).await.expect("an answer");
     let handle = head(&stage).headers.get(strip::HANDLE).cloned();
     drop(response);
-    assert_eq!(stage.door.transactions.find(handle.as_ref()).err(), Some(Refusal::CallNoTransaction));
+    assert_eq!(found(&stage, handle.as_ref()).err(), Some(Refusal::CallNoTransaction));
+}
+
+/// By what a call of another request is found that bears its own trace only.
+fn found_by_trace(stage: &Stage) -> Result<Way, Refusal> {
+    let transactions = &stage.door.transactions;
+    let (held, _) = begun(120).spend();
+    let exchange = transactions.open(held, None, clock::now()).expect("opens");
+    let claim = transactions.claim(Signs { handle: None, trace: Some(exchange.transaction().traces().key()) })?;
+    transactions.settle(&claim, &Shows { meta: None, session: Session::None, of_session: false })
+}
+
+#[tokio::test]
+async fn an_app_is_at_work_until_it_has_answered_also_for_a_caller_that_left() {
+    let stage = stage(|| Response::new(Full::from("hello"))).await;
+    let response = through(&stage, called(Kind::Message), asked(&[])).await.expect("an answer");
+    assert_eq!(found_by_trace(&stage), Err(Refusal::CallAmbiguous), "while the answer flows");
+    response.into_body().collect().await.expect("a body");
+    assert_eq!(found_by_trace(&stage), Ok(Way::Trace), "it has answered");
+    drop(through(&stage, called(Kind::Listen), asked(&[])).await);
+    assert_eq!(found_by_trace(&stage), Ok(Way::Trace), "listening is no work");
+    drop(through(&stage, called(Kind::Message), asked(&[])).await);
+    assert_eq!(found_by_trace(&stage), Err(Refusal::CallAmbiguous), "the caller left");
 }
 
 #[tokio::test]
@@ -216,6 +247,7 @@ async fn an_app_that_is_not_there_is_a_fault() {
     let mut stage = stage(|| Response::new(Full::default())).await;
     stage.door.app = "127.0.0.1:1".to_owned();
     assert_eq!(through(&stage, begun(120), asked(&[])).await.err(), Some(Refusal::FaultApp));
+    assert_eq!(found_by_trace(&stage), Ok(Way::Trace), "it never got the request, so it is at no work");
 }
 
 #[tokio::test]
@@ -226,9 +258,9 @@ async fn a_session_is_bound_when_it_is_opened() {
     let named = asked(&[("mcp-session-id", "s1")]);
     let permit = called(Kind::Message);
     let (_target, access) = permit.called().expect("a call");
-    let check = stage.door.sessions.check("tickets", &named.headers, Kind::Message, access).await;
+    let check = session::check(&stage.door.sessions, "tickets", &named.headers, Kind::Message, access).await;
     assert_eq!(check, Ok(()));
     let unknown = asked(&[("mcp-session-id", "s2")]);
-    let check = stage.door.sessions.check("tickets", &unknown.headers, Kind::Message, access).await;
+    let check = session::check(&stage.door.sessions, "tickets", &unknown.headers, Kind::Message, access).await;
     assert_eq!(check, Err(Refusal::CallSession));
 }

@@ -8,7 +8,7 @@ use crate::{
     broker::double::Double,
     signer::{Signer, id, txn},
     snapshot::tests as snapshots,
-    transactions::Transactions,
+    transactions::{Signs, Transactions},
 };
 
 fn issued(txn_token: Option<&str>, secs: u64) -> Issued {
@@ -54,10 +54,11 @@ impl Stage {
         let token = RawToken::parse(signer.sign("txntoken+jwt", &txn(&life))).expect("a token");
         let held = Held::verify(token, &snapshot.keys, &snapshot.issuer, &snapshot.trust_domain, now);
         let transactions = Transactions::default();
-        let exchange = transactions.open(held.ok(), now).expect("opens");
+        let exchange = transactions.open(held.ok(), None, now).expect("opens");
         let mut about = About::new(Door::Agent);
         let handle = exchange.handle();
-        let transaction = Transaction::find(&transactions, handle.as_ref(), &id("planner"), now, &mut about);
+        let claim = transactions.claim(Signs { handle: handle.as_ref(), trace: None }).expect("found");
+        let transaction = Transaction::claimed(&claim, &id("planner"), now, &mut about);
         let double = Double::start(answer).await;
         let (broker, shutdown) = (double.broker.clone(), double.process.shutdown.clone());
         Self {

@@ -1,0 +1,109 @@
+//! `/backchannel-logout`: an authority tells that a session ended (OpenID Connect Back-Channel Logout 1.0 §2.5–2.8).
+//! Anybody may come here. So a request is small and short, a refusal leaves no line in the record, and no number of them
+//! makes anybody ask an authority more often than its key cache allows.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    extract::{Request, State},
+    response::Response,
+};
+use http::StatusCode;
+use identity::{RawToken, Refusal, UnixTime};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
+use runtime::{clock, telemetry::Telemetry};
+use tokio::{sync::Semaphore, time::timeout};
+
+use super::{answer, read};
+use crate::{logout::log_out, parties::Parties};
+
+/// Longest body in bytes: a token of 8 KiB, which needs no percent-encoding, with room. Keycloak's has about 900.
+const BODY_LENGTH_MAX: usize = 10 * 1024;
+/// Logouts in progress on one connection: HTTP/1.1 has one, and an HTTP/2 proxy in front of us gets as many as keep it
+/// busy, while all connections together hold no more than 160 MiB of what strangers send.
+const IN_PROGRESS_MAX: usize = 4;
+/// Longest wait for one of them: as long as a body may take.
+const TURN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The door's parties and what it counts.
+#[derive(Clone, Debug)]
+pub(super) struct LogoutDoor {
+    parties: Arc<Parties>,
+    logouts: Family<LogoutLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LogoutLabels {
+    outcome: &'static str,
+    code: String,
+}
+
+/// One connection's logouts in progress.
+#[derive(Clone, Debug)]
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(IN_PROGRESS_MAX)))
+    }
+}
+
+impl LogoutDoor {
+    pub(super) fn new(parties: Arc<Parties>, telemetry: &Telemetry) -> Self {
+        let logouts = Family::default();
+        telemetry.register("logouts", "Back-channel logouts that were received", logouts.clone());
+        Self { parties, logouts }
+    }
+
+    fn count(&self, outcome: &'static str, code: &str) {
+        self.logouts.get_or_create(&LogoutLabels { outcome, code: code.to_owned() }).inc();
+    }
+}
+
+/// Answers 200 with nothing once the session has ended, 400 where the token is not one to believe, 503 where it could
+/// not be done. Dropped half-way: see [`log_out`].
+pub(super) async fn receive(
+    State(door): State<LogoutDoor>,
+    Extension(turns): Extension<Turns>,
+    request: Request,
+) -> Response {
+    let request_id = uuid::Uuid::now_v7().to_string();
+    match decide(&door.parties, &turns, request, &request_id, clock::now()).await {
+        Ok(()) => {
+            door.count("accepted", "");
+            answer::done()
+        }
+        Err(refusal) => {
+            let code = refusal.code();
+            door.count("refused", &code);
+            tracing::debug!(%code, request_id, "logout refused");
+            let mut response = answer::refused(&refusal, &request_id);
+            // §2.8 has one status for every request that is not a good one.
+            if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+            }
+            response
+        }
+    }
+}
+
+async fn decide(
+    parties: &Parties,
+    turns: &Turns,
+    request: Request,
+    request_id: &str,
+    now: UnixTime,
+) -> Result<(), Refusal> {
+    let turn = timeout(TURN_TIME_MAX, turns.0.acquire()).await;
+    let turn = turn.ok().and_then(Result::ok).ok_or(Refusal::FaultOverloaded)?;
+    let form = read::form(request, BODY_LENGTH_MAX).await?;
+    let token = form.value("logout_token").ok_or(Refusal::RequestMissingParameter)?;
+    let token = RawToken::parse(token.to_owned()).map_err(Refusal::LogoutToken)?;
+    log_out(parties, &token, request_id, now).await?;
+    drop(turn);
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Whether a workload may call a target in its own name, for no user (`protocol.md` §6). Policy alone says so; nothing is
+//! issued here. The answer is recorded like a grant, because the caller's sidecar fetches a JWT-SVID on it.
+
+use std::time::Duration;
+
+use identity::{Entry, Kind, Lifetime, Refusal, SpiffeId, UnixTime, WorkloadTarget};
+use policies::{Decision, Denial, Permitted, Policies, Use};
+
+use crate::grant::not_evaluated;
+
+/// Longest time for which an answer holds: that of an access token, so that a rule which is taken away ends both alike.
+const HOLDS_MAX: Duration = Duration::from_secs(60);
+
+/// What one decision of policy allows: that one workload calls one target in its own name. Made by [`decide`] alone.
+#[derive(Debug)]
+pub(crate) struct Leave {
+    target: String,
+    holds: Lifetime,
+    permitted: Permitted,
+}
+
+impl Leave {
+    /// Notes in the record what is allowed.
+    pub(crate) fn describe(&self, entry: &mut Entry) {
+        entry.kind = Some(Kind::Use);
+        entry.target = Some(self.target.clone());
+        entry.not_after = Some(self.holds.not_after());
+        entry.rules = self.permitted.rules().to_vec();
+    }
+
+    /// Seconds for which the requester may rely on it; used up with it.
+    pub(crate) fn expires_in(self, now: UnixTime) -> u64 {
+        self.holds.remaining(now).as_secs()
+    }
+}
+
+/// Asks policy whether `requester` may call `target` in its own name.
+///
+/// # Errors
+/// `policy.*`.
+pub(crate) fn decide(
+    policies: &Policies,
+    requester: &SpiffeId,
+    target: &WorkloadTarget,
+    now: UnixTime,
+) -> Result<Leave, Refusal> {
+    let permitted = match policies.decide_use(&Use { requester, target: target.name() }) {
+        Decision::Permitted(permitted) => permitted,
+        Decision::Denied(Denial::NoRule) => return Err(Refusal::PolicyNoRule),
+        Decision::Denied(Denial::Forbidden(rule)) => return Err(Refusal::PolicyForbidden(rule)),
+        Decision::Denied(Denial::Error(cause)) => return Err(not_evaluated(&cause)),
+    };
+    let holds = permitted.terms().max_life.map_or(HOLDS_MAX, |max| max.min(HOLDS_MAX));
+    Ok(Leave { target: target.name().to_owned(), holds: Lifetime::until(now.plus(holds)), permitted })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc};
+
+    use identity::{Registry, Reserved, TargetKind, TargetSpec, workload_id};
+
+    use super::*;
+
+    const PERMIT: &str = r#"@id("uses") permit (principal == Workload::"spiffe://corp.example/planner", action == Action::"use", resource == Target::"inventory");"#;
+
+    fn ruled(rules: &[&str]) -> Policies {
+        let folder = std::env::temp_dir().join(format!("broker-use-{}", uuid::Uuid::now_v7()));
+        fs::create_dir_all(&folder).expect("a folder");
+        for (number, rule) in rules.iter().enumerate() {
+            fs::write(folder.join(format!("{number}.cedar")), rule).expect("written");
+        }
+        let policies = Policies::load(&folder).expect("policies");
+        fs::remove_dir_all(&folder).expect("removed");
+        policies
+    }
+
+    fn inventory() -> Arc<WorkloadTarget> {
+        let spec = TargetSpec {
+            kind: TargetKind::Workload,
+            name: "inventory".to_owned(),
+            resource: "https://inventory.tools.svc".to_owned(),
+            connect: "https://inventory.tools.svc".to_owned(),
+            ..TargetSpec::default()
+        };
+        let registry = Registry::new(vec![spec], &Reserved::default()).expect("a registry");
+        Arc::clone(registry.workload().by_name("inventory").expect("registered"))
+    }
+
+    fn ask(rules: &[&str], requester: &str) -> Result<Leave, Refusal> {
+        let requester = workload_id(&format!("spiffe://corp.example/{requester}")).expect("an id");
+        decide(&ruled(rules), &requester, &inventory(), UnixTime::from_secs(1000).expect("a time"))
+    }
+
+    #[test]
+    fn a_rule_allows_for_a_minute_at_most_and_is_named() {
+        let now = UnixTime::from_secs(1000).expect("a time");
+        let leave = ask(&[PERMIT], "planner").expect("allowed");
+        assert_eq!(leave.permitted.rules(), ["uses"]);
+        assert_eq!(leave.expires_in(now), 60);
+        for (life, holds) in [("10s", 10), ("30m", 60)] {
+            let rule = PERMIT.replace("permit", &format!("@max_life(\"{life}\") permit"));
+            assert_eq!(ask(&[&rule], "planner").expect("allowed").expires_in(now), holds);
+        }
+    }
+
+    #[test]
+    fn no_rule_a_forbid_and_a_broken_rule_refuse() {
+        let forbid = |id: &str, when: &str| {
+            format!(r#"@id("{id}") forbid (principal, action == Action::"use", resource) when {{ {when} }};"#)
+        };
+        assert_eq!(ask(&[PERMIT], "researcher").err(), Some(Refusal::PolicyNoRule));
+        let frozen = ask(&[PERMIT, &forbid("frozen", "true")], "planner");
+        assert_eq!(frozen.err(), Some(Refusal::PolicyForbidden("frozen".to_owned())));
+        let broken = ask(&[PERMIT, &forbid("broken", "9223372036854775807 + 1 > 0")], "planner");
+        assert_eq!(broken.err(), Some(Refusal::PolicyError));
+    }
+}

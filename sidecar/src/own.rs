@@ -1,0 +1,122 @@
+//! The `self` door: calls of the app in the workload's own name, for no user (`protocol.md` §1, §6). Off unless the
+//! configuration turns it on. `route → leave → SVID → forward`: the broker says yes and has it on record before a
+//! JWT-SVID is fetched, and without one nothing is sent. It knows no transaction, and lends nothing to one: a call of the
+//! agent door never comes here (N110).
+
+mod echo;
+mod leave;
+mod svids;
+
+use std::{future, time::Duration};
+
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use self::{echo::Withheld, leave::Leaves};
+pub use self::{
+    leave::Leave,
+    svids::{Presented, Svids},
+};
+use crate::{
+    answer::{About, Door},
+    body::{Body, Flow},
+    causes::causes,
+    inbound::Inbound,
+    metrics::Metrics,
+    outbound::route,
+    outgoing,
+    perimeter::{self, Payload},
+    pool::{Leased, Pool, Upstream},
+    snapshot::Snapshots,
+    strip,
+};
+use identity::{Refusal, WorkloadTarget};
+use runtime::{clock, shutdown::Shutdown, workload::JwtSvids};
+
+/// Longest wait for the head of an answer: as long as work for a user may take by default. An app that waits less ends
+/// the call by closing its connection.
+const ANSWER_MAX: Duration = Duration::from_mins(30);
+/// A coded answer cannot be looked into, so none is asked for.
+const UNCODED: HeaderValue = HeaderValue::from_static("identity");
+
+/// What the `self` door works with.
+pub(crate) struct Own {
+    snapshots: Snapshots,
+    leaves: Leaves,
+    svids: Svids,
+    pool: Pool,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+impl Own {
+    /// The door of the pod whose other doors `inbound` are. Nobody else gets `svids`.
+    pub(crate) fn beside(inbound: &Inbound, svids: JwtSvids) -> Self {
+        Self {
+            snapshots: inbound.snapshots.clone(),
+            leaves: Leaves::new(inbound.broker.clone()),
+            svids: Svids::new(svids),
+            pool: inbound.pool.clone(),
+            metrics: inbound.metrics.clone(),
+            shutdown: inbound.shutdown.clone(),
+        }
+    }
+
+    /// Answers a call of the app. Dropped half-way, the service may have got the request.
+    pub(crate) async fn call(&self, request: Request<Incoming>) -> Response<Body> {
+        let mut about = About::new(Door::Own);
+        let outcome = self.serve(request, &mut about).await;
+        about.answer(outcome, &self.metrics)
+    }
+
+    async fn serve(&self, request: Request<Incoming>, about: &mut About) -> Result<Response<Body>, Refusal> {
+        let (mut parts, body) = request.into_parts();
+        // Whatever the app shows, a handle included, says nothing here and goes no further.
+        strip::request(&mut parts)?;
+        strip::proxy_claims(&mut parts.headers);
+        strip::tell_tales(&mut parts.headers);
+        let host = route::host(&parts)?;
+        let snapshot = self.snapshots.current()?;
+        let target = route::workload_target(&snapshot.reaches, &host, parts.uri.path())?;
+        about.target = Some(target.name().to_owned());
+        perimeter::check(target.perimeter(), &parts, about)?;
+        let upstream = Upstream::Service(target.connect().clone(), target.perimeter().host().to_owned());
+        self.pool.check(&upstream)?;
+        let leave = self.leaves.of(target, snapshot.generation).await?;
+        let presented = self.svids.fetch(leave, clock::now()).await?;
+        parts.headers.insert(header::AUTHORIZATION, presented.authorization()?);
+        parts.headers.insert(header::ACCEPT_ENCODING, UNCODED);
+        let authority = target.perimeter().authority();
+        let request = outgoing::request(parts, Payload::Stream(body).into_body(), authority)?;
+        let response = self.send(target, &upstream, request).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.svids.refused(&presented, clock::now());
+        }
+        Ok(self.finish(response, &presented))
+    }
+
+    async fn send(
+        &self,
+        target: &WorkloadTarget,
+        upstream: &Upstream,
+        request: Request<Body>,
+    ) -> Result<Response<Leased>, Refusal> {
+        // Too late, it may have arrived: nobody is told to try again.
+        let sent = timeout(ANSWER_MAX, self.pool.send(upstream, request)).await;
+        sent.map_err(|_elapsed| Refusal::PeerAnswer)?.map_err(|fault| {
+            tracing::warn!(called = target.name(), error = causes(&fault), "the service gave no answer");
+            fault.refusal()
+        })
+    }
+
+    /// The answer as the app gets it: whatever the service said, a 401 included, but our SVID.
+    fn finish(&self, mut response: Response<Leased>, presented: &Presented) -> Response<Body> {
+        strip::response(response.headers_mut());
+        echo::headers(response.headers_mut(), presented);
+        response.map(|body| {
+            let body = Withheld::new(body, presented);
+            Body::of(Flow::new(body, future::pending(), (), &self.shutdown))
+        })
+    }
+}

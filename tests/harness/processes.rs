@@ -1,0 +1,23 @@
+//! Which processes are there.
+
+use std::fs;
+
+/// Process ids of all that were started with a path below `folder`.
+#[must_use]
+pub fn processes_below(folder: &str) -> Vec<u32> {
+    let all = fs::read_dir("/proc").expect("proc").filter_map(Result::ok);
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let was = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| told(&line).contains(folder));
+    pids.filter(was).collect()
+}
+
+/// Whether a process runs: one that ended and was not waited for does not.
+#[must_use]
+pub fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_command, fields)| !fields.trim_start().starts_with('Z'))
+}
+
+fn told(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).replace('\0', " ")
+}
