@@ -1,12 +1,20 @@
 //! The promises on a real Keycloak, a real SPIRE, and other people's programs.
 
+mod bob;
+mod brief_token;
 mod canary;
 mod crash;
+mod deleted_entry;
 mod demo;
+mod forged_user;
+mod gone_spire;
+mod gone_users;
 mod jwt_svid;
 mod logout;
-mod loss;
+mod only_credential;
+mod other_realm;
 mod own_agent;
+mod realm;
 mod rotation;
 mod story;
-mod users;
+mod withdrawn_role;

@@ -6,7 +6,6 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use dev::{apps::Call, stack::Peers};
 use harness::{Desk, Inside, Sink, shared_keycloak, tells_token, tool};
 use http::Method;
-use serde_json::json;
 
 const APPS: [&str; 3] = ["planner", "researcher", "tickets"];
 
@@ -14,9 +13,7 @@ const APPS: [&str; 3] = ["planner", "researcher", "tickets"];
 async fn no_app_has_a_token_a_key_or_a_secret_anywhere() {
     let desk = Desk::open_real_story().await;
     let alice = desk.alice().await;
-    let url = format!("{}/ask", desk.stack.edge("planner").expect("an edge"));
-    let call = Call::new(Method::POST, &url).header("authorization", &format!("Bearer {alice}"));
-    let answer = call.json(&json!({"question": "which tickets are open?"})).send().await.expect("answered");
+    let answer = desk.ask_planner(&alice).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     let secrets = secrets(&desk, &alice);
     for app in APPS {

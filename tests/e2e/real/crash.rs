@@ -1,19 +1,11 @@
 //! Broker, Keycloak and SPIRE's agent die without a word, one after the other, and come back.
 
 use dev::{
-    apps::{Answer, Call},
-    stack::{BROKER, KEYCLOAK, Peers, SPIRE_AGENT, Stack, StackOptions},
+    apps::Answer,
+    stack::{BROKER, KEYCLOAK, Peers, SPIRE_AGENT, StackOptions},
 };
 use harness::{Desk, eventually, signal, tells_token};
-use http::Method;
 use rustix::process::Signal;
-use serde_json::json;
-
-async fn ask(stack: &Stack, token: &str) -> Answer {
-    let url = format!("{}/ask", stack.edge("planner").expect("an edge"));
-    let call = Call::new(Method::POST, &url).header("authorization", &format!("Bearer {token}"));
-    call.json(&json!({"question": "which tickets are open?"})).send().await.expect("answered")
-}
 
 /// Either the whole answer or a refusal with its code; never half of one, and never a token.
 fn assert_clean(when: &str, answer: &Answer) {
@@ -22,9 +14,9 @@ fn assert_clean(when: &str, answer: &Answer) {
     assert!(!tells_token(&text), "{when}: {text}");
 }
 
-async fn runs_again(stack: &Stack, token: &str) {
+async fn runs_again(desk: &Desk, token: &str) {
     eventually("the story runs again", || async {
-        let answer = ask(stack, token).await;
+        let answer = desk.ask_planner(token).await;
         assert_clean("after the restart", &answer);
         (answer.status == 200).then_some(())
     })
@@ -37,10 +29,10 @@ async fn each_may_be_killed_and_the_story_runs_again_or_refuses_cleanly() {
     let options = StackOptions { peers: Peers::Real, ..StackOptions::story() };
     let mut desk = Desk::open_with(options).await;
     let alice = desk.alice().await;
-    assert_eq!(ask(&desk.stack, &alice).await.status, 200);
+    assert_eq!(desk.ask_planner(&alice).await.status, 200);
     for process in [BROKER, SPIRE_AGENT, KEYCLOAK] {
         signal(&desk.stack, process, Signal::KILL);
-        let answer = ask(&desk.stack, &alice).await;
+        let answer = desk.ask_planner(&alice).await;
         assert_clean(process, &answer);
         if process == KEYCLOAK {
             assert_eq!(answer.refusal().as_deref(), Some("fault.provider"), "nobody is let in without Keycloak");
@@ -48,7 +40,7 @@ async fn each_may_be_killed_and_the_story_runs_again_or_refuses_cleanly() {
         desk.stack.halt(process).await;
         desk.stack.revive(process).await.unwrap_or_else(|fault| panic!("{process}: {fault:?}"));
         // Keycloak forgot nothing: sessions lie in its database.
-        runs_again(&desk.stack, &alice).await;
+        runs_again(&desk, &alice).await;
     }
     desk.close().await;
 }

@@ -5,13 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dev::{
-    apps::Call,
-    real::spire::{Authority, Spire},
-};
+use dev::real::spire::{Authority, Spire};
 use harness::{Desk, eventually};
-use http::Method;
-use serde_json::json;
 use spiffe::WorkloadApiClient;
 
 /// Short enough that SPIRE issues new X509-SVIDs all the time (`peers.md` §2.2), and keeps JWT-SVIDs for 5 s.
@@ -74,14 +69,12 @@ async fn no_call_fails_while_svids_and_both_authorities_rotate() {
     options.spire_lives = Some(BRIEF);
     let desk = Desk::open_with(options).await;
     let seen = Seen::of(&desk).await;
-    let url = format!("{}/ask", desk.stack.edge("planner").expect("an edge"));
     let over = AtomicBool::new(false);
     let calls = async {
         let mut count = 0_usize;
         while !over.load(Ordering::Relaxed) {
             // A new transaction each time: the broker shows Keycloak its SVID, and all sidecars their certificates.
-            let call = Call::new(Method::POST, &url).header("authorization", &format!("Bearer {}", desk.alice().await));
-            let answer = call.json(&json!({"question": "which tickets are open?"})).send().await.expect("answered");
+            let answer = desk.ask_planner(&desk.alice().await).await;
             assert_eq!(answer.status, 200, "call {count}: {}", String::from_utf8_lossy(&answer.body));
             count += 1;
         }
