@@ -23,7 +23,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("dev", &["api", "eventually", "identity", "peers", "runtime"]),
     ("cli", &["dev", "identity", "peers", "runtime"]),
     ("e2e", &["api", "broker", "cli", "dev", "eventually", "identity", "peers", "policies", "runtime", "sidecar"]),
-    ("peers", &[]),
+    ("peers", &["eventually"]),
     ("xtask", &["peers"]),
 ];
 /// What the sidecar must not link: a policy engine, a database, Kubernetes, a second HTTP client, a certificate factory.

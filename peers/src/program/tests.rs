@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use eventually::eventually;
+
 use super::*;
 use crate::folder::Folder;
 
@@ -54,8 +56,8 @@ fn a_program_that_is_not_there_is_a_failure() {
     assert!(outcome.expect_err("absent").to_string().starts_with("`/nonexistent/program` failed: exit status: 127"));
 }
 
-#[test]
-fn a_long_command_says_that_it_still_runs_and_is_ended_at_its_limit() {
+#[tokio::test]
+async fn a_long_command_says_that_it_still_runs_and_is_ended_at_its_limit() {
     let folder = Folder::new("hanging");
     let (outcome, told) = run_in(&folder, "echo $$; exec sleep 600", Duration::from_millis(300));
     let fault = outcome.expect_err("too long").to_string();
@@ -63,11 +65,7 @@ fn a_long_command_says_that_it_still_runs_and_is_ended_at_its_limit() {
     assert!(told.iter().any(|line| line.contains("… still working")), "{told:?}");
     let said = fs::read_to_string(folder.path().join("log")).expect("text");
     let process = Path::new("/proc").join(said.trim());
-    let start = Instant::now();
-    while process.exists() && start.elapsed() < SOON {
-        thread::sleep(POLL);
-    }
-    assert!(!process.exists(), "nothing is left running");
+    eventually("nothing is left running", || async { (!process.exists()).then_some(()) }).await;
 }
 
 #[test]
