@@ -17,15 +17,16 @@ use crate::{
     authority::Authorities,
     config::{Config, PublicTls, RawConfig},
     grant::Issuer,
-    http,
+    http, logout,
     parties::Parties,
     record::Recorder,
+    reload::{Reload, Rules},
     sessions::Sessions,
     store::Store,
     watch,
 };
 
-/// How often what has ended is deleted from the store.
+/// How often what has ended is deleted from the store, and what could not be stored of it is tried again.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 /// How often a provider's keys are learned anew, so that a withdrawn key is refused.
 const KEYS_EVERY: Duration = Duration::from_secs(300);
@@ -52,16 +53,18 @@ impl runtime::process::App for App {
     async fn serve(config: Config, process: Process) -> anyhow::Result<()> {
         let Process { shutdown, telemetry, ready_file } = &process;
         let store_ready = telemetry.ready_flag("store");
+        // The record is for one process alone. A second broker, perhaps of another version, must not have changed the
+        // store of the first when it learns that.
+        let recorder = Recorder::open(&config.ledger, config.sealer.clone(), config.policies.digest(), &process)
+            .with_context(|| format!("cannot open the record in `{}`", config.ledger.display()))?;
         let workload = Workload::connect(&config.workload_api, &process);
         let store = Store::open(&config.store, config.sealer.clone())
             .await
             .with_context(|| format!("cannot open the store `{}`", config.store.display()))?;
         let keys = store.keys(clock::now()).await.context("cannot read the signing keys")?;
         let ended = store.ended(clock::now()).await.context("cannot read which sessions ended")?;
-        let sessions = Sessions::new(config.sealer.clone(), ended);
+        let sessions = Sessions::new(config.sealer, ended);
         store_ready.ready();
-        let recorder = Recorder::open(&config.ledger, config.sealer, config.policies.digest(), &process)
-            .with_context(|| format!("cannot open the record in `{}`", config.ledger.display()))?;
         let issuer = Issuer { url: config.issuer, trust_domain: config.trust_domain, keys };
         let parties = Arc::new(Parties {
             issuer,
@@ -69,15 +72,17 @@ impl runtime::process::App for App {
             edges: config.edges,
             registry: config.registry,
             reserved: config.reserved,
-            policies: config.policies,
+            policies: Rules::new(config.policies),
             store,
             sessions,
-            recorder,
+            recorder: recorder.clone(),
             svids: JwtSvids::new(&config.workload_api, workload.clone()),
             workload: workload.clone(),
             life: config.life,
         });
         shutdown.spawn("purge", purge(Arc::clone(&parties), shutdown.clone()));
+        let reload = Reload::new(&parties.policies, recorder, telemetry);
+        shutdown.spawn("policies", reload.run(Arc::clone(&parties), shutdown.clone()));
         shutdown.spawn("provider keys", learn_keys(Arc::clone(&parties), shutdown.clone()));
 
         let token = bind(&config.listen).await?.counted(telemetry, "token");
@@ -128,6 +133,7 @@ async fn purge(parties: Arc<Parties>, shutdown: Shutdown) {
         }
         let now = clock::now();
         parties.sessions.forget(now);
+        logout::store_rest(&parties.sessions, &parties.store, now).await;
         match parties.store.purge(now).await {
             Ok(transactions) => tracing::debug!(transactions, "deleted what has ended"),
             Err(fault) => {

@@ -16,7 +16,10 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use self::{documents::Documents, key_cache::KeyCache};
+use self::{
+    documents::Documents,
+    key_cache::{KeyCache, Whom},
+};
 use crate::{
     config::AuthorityConfig,
     names::{ACCESS_TOKEN, SPIFFE_JWT_ASSERTION, TOKEN_EXCHANGE},
@@ -107,7 +110,7 @@ impl Authority {
 
     /// Learns the keys anew if that is due; tells whether any are held.
     pub(crate) async fn refresh_keys(&self) -> bool {
-        self.keys.refresh(&self.documents).await;
+        self.keys.refresh(&self.documents, Whom::Users).await;
         self.keys.any()
     }
 
@@ -131,18 +134,18 @@ impl Authority {
         now: UnixTime,
     ) -> Result<LogoutToken, Refusal> {
         let rule = LogoutRule { issuer: &self.config.issuer, clients };
-        self.prove_within(&self.strangers, raw, &rule, now).await?.map_err(Refusal::LogoutToken)
+        self.prove_for(Whom::Strangers, raw, &rule, now).await?.map_err(Refusal::LogoutToken)
     }
 
     async fn prove<R: Rule>(&self, raw: &RawToken, rule: &R, now: UnixTime) -> Result<R::Proof, Refusal> {
-        self.prove_within(&self.asking, raw, rule, now).await?.map_err(Refusal::Subject)
+        self.prove_for(Whom::Users, raw, rule, now).await?.map_err(Refusal::Subject)
     }
 
     /// An unknown key is looked for once, not more often than the cache allows (N43), and by no more at once than have
-    /// `places`. The outer error is a fault.
-    async fn prove_within<R: Rule>(
+    /// places. The outer error is a fault.
+    async fn prove_for<R: Rule>(
         &self,
-        places: &Semaphore,
+        whom: Whom,
         raw: &RawToken,
         rule: &R,
         now: UnixTime,
@@ -151,8 +154,12 @@ impl Authority {
             Err(TokenFault::KeyUnknown) => {}
             verified => return Ok(verified),
         }
+        let places = match whom {
+            Whom::Users => &self.asking,
+            Whom::Strangers => &self.strangers,
+        };
         let place = places.try_acquire().map_err(|_full| Refusal::FaultOverloaded)?;
-        self.keys.refresh(&self.documents).await;
+        self.keys.refresh(&self.documents, whom).await;
         drop(place);
         if !self.keys.any() {
             return Err(Refusal::FaultProvider);

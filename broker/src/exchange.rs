@@ -48,7 +48,7 @@ pub(crate) async fn exchange(
                 trust_domain: &parties.issuer.trust_domain,
                 scopes,
             };
-            let grant = grant::decide(&parties.policies, Case::Begin(begin), &parties.life, now)?;
+            let grant = grant::decide(&parties.policies.current(), Case::Begin(begin), &parties.life, now)?;
             let sign_in = parties.sessions.sign_in(keeper.proof());
             parties.sessions.check(&sign_in)?; // it may have ended while the provider was asked
             parties.store.begin(&grant, requester, &keeper, now).await?;
@@ -63,7 +63,7 @@ pub(crate) async fn exchange(
                 let (person, ends) = (standing.person(), standing.ends());
                 let actor = Actor::calling(&held, requester)?;
                 let call = Call { person, actor, held: &held, target, scopes, ends };
-                grant::decide(&parties.policies, Case::Call(call), &parties.life, now)
+                grant::decide(&parties.policies.current(), Case::Call(call), &parties.life, now)
             };
             decide_alive(parties, standing, decide, now).await?
         }
@@ -78,7 +78,7 @@ pub(crate) async fn exchange(
                 let (person, ends) = (standing.person(), standing.ends());
                 let (actor, scopes) = (Actor::renewing(&held, requester)?, scopes.as_ref());
                 let renew = Renew { person, actor, held: &held, targets: &targets, trust_domain, scopes, ends };
-                grant::decide(&parties.policies, Case::Renew(renew), &parties.life, now)
+                grant::decide(&parties.policies.current(), Case::Renew(renew), &parties.life, now)
             };
             decide_alive(parties, standing, decide, now).await?
         }

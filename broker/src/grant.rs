@@ -112,6 +112,7 @@ impl Grant {
         entry.tokens = self.planned.ids();
         entry.not_after = Some(self.planned.not_after());
         entry.rules = self.rules().to_vec();
+        entry.rule_set = Some(self.permitted.set().to_owned());
     }
 }
 

@@ -14,12 +14,15 @@ mod exchange;
 pub mod grant;
 mod http;
 pub mod keys;
+#[cfg(test)]
+mod laws;
 mod logout;
 mod names;
 mod own_use;
 mod parties;
 mod quota;
 mod record;
+mod reload;
 mod request;
 mod seal;
 mod sessions;

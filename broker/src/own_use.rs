@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use identity::{Entry, Kind, Lifetime, Refusal, SpiffeId, UnixTime, WorkloadTarget};
+use identity::{Entry, Kind, Lifetime, Refusal, SpiffeId, TrustDomain, UnixTime, WorkloadTarget};
 use policies::{Decision, Denial, Permitted, Policies, Use};
 
 use crate::grant::not_evaluated;
@@ -26,6 +26,7 @@ impl Leave {
         entry.target = Some(self.target.clone());
         entry.not_after = Some(self.holds.not_after());
         entry.rules = self.permitted.rules().to_vec();
+        entry.rule_set = Some(self.permitted.set().to_owned());
     }
 
     /// Seconds for which the requester may rely on it; used up with it.
@@ -34,16 +35,21 @@ impl Leave {
     }
 }
 
-/// Asks policy whether `requester` may call `target` in its own name.
+/// Asks policy whether `requester` may call `target` in its own name. Rules speak of the workloads of `trust_domain`: who
+/// comes from another one that SPIRE federates with is meant by none, not even by a rule for `Workload`s of any name.
 ///
 /// # Errors
 /// `policy.*`.
 pub(crate) fn decide(
     policies: &Policies,
+    trust_domain: &TrustDomain,
     requester: &SpiffeId,
     target: &WorkloadTarget,
     now: UnixTime,
 ) -> Result<Leave, Refusal> {
+    if requester.trust_domain() != trust_domain {
+        return Err(Refusal::PolicyNoRule);
+    }
     let permitted = match policies.decide_use(&Use { requester, target: target.name() }) {
         Decision::Permitted(permitted) => permitted,
         Decision::Denied(Denial::NoRule) => return Err(Refusal::PolicyNoRule),
@@ -88,19 +94,29 @@ mod tests {
     }
 
     fn ask(rules: &[&str], requester: &str) -> Result<Leave, Refusal> {
-        let requester = workload_id(&format!("spiffe://corp.example/{requester}")).expect("an id");
-        decide(&ruled(rules), &requester, &inventory(), UnixTime::from_secs(1000).expect("a time"))
+        let requester = workload_id(requester).expect("an id");
+        let domain = TrustDomain::new("corp.example").expect("a trust domain");
+        decide(&ruled(rules), &domain, &requester, &inventory(), UnixTime::from_secs(1000).expect("a time"))
     }
 
     #[test]
     fn a_rule_allows_for_a_minute_at_most_and_is_named() {
         let now = UnixTime::from_secs(1000).expect("a time");
-        let leave = ask(&[PERMIT], "planner").expect("allowed");
+        let leave = ask(&[PERMIT], "spiffe://corp.example/planner").expect("allowed");
         assert_eq!(leave.permitted.rules(), ["uses"]);
         assert_eq!(leave.expires_in(now), 60);
         for (life, holds) in [("10s", 10), ("30m", 60)] {
             let rule = PERMIT.replace("permit", &format!("@max_life(\"{life}\") permit"));
-            assert_eq!(ask(&[&rule], "planner").expect("allowed").expires_in(now), holds);
+            assert_eq!(ask(&[&rule], "spiffe://corp.example/planner").expect("allowed").expires_in(now), holds);
+        }
+    }
+
+    #[test]
+    fn a_workload_of_another_trust_domain_is_none_of_those_that_a_rule_for_all_means() {
+        let all = PERMIT.replace(r#"principal == Workload::"spiffe://corp.example/planner""#, "principal is Workload");
+        assert!(ask(&[&all], "spiffe://corp.example/anybody").is_ok());
+        for foreign in ["spiffe://partner.example/planner", "spiffe://sub.corp.example/planner"] {
+            assert_eq!(ask(&[&all], foreign).err(), Some(Refusal::PolicyNoRule), "{foreign}");
         }
     }
 
@@ -109,10 +125,10 @@ mod tests {
         let forbid = |id: &str, when: &str| {
             format!(r#"@id("{id}") forbid (principal, action == Action::"use", resource) when {{ {when} }};"#)
         };
-        assert_eq!(ask(&[PERMIT], "researcher").err(), Some(Refusal::PolicyNoRule));
-        let frozen = ask(&[PERMIT, &forbid("frozen", "true")], "planner");
+        assert_eq!(ask(&[PERMIT], "spiffe://corp.example/researcher").err(), Some(Refusal::PolicyNoRule));
+        let frozen = ask(&[PERMIT, &forbid("frozen", "true")], "spiffe://corp.example/planner");
         assert_eq!(frozen.err(), Some(Refusal::PolicyForbidden("frozen".to_owned())));
-        let broken = ask(&[PERMIT, &forbid("broken", "9223372036854775807 + 1 > 0")], "planner");
+        let broken = ask(&[PERMIT, &forbid("broken", "9223372036854775807 + 1 > 0")], "spiffe://corp.example/planner");
         assert_eq!(broken.err(), Some(Refusal::PolicyError));
     }
 }

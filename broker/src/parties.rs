@@ -2,7 +2,6 @@
 //! type's door.
 
 use identity::{Registry, Reserved};
-use policies::Policies;
 use runtime::workload::{JwtSvids, Workload};
 
 use crate::{
@@ -10,6 +9,7 @@ use crate::{
     config::{Edges, Life},
     grant::Issuer,
     record::Recorder,
+    reload::Rules,
     sessions::Sessions,
     store::Store,
 };
@@ -28,7 +28,7 @@ pub(crate) struct Parties {
     /// What no target may be.
     pub(crate) reserved: Reserved,
     /// Who may.
-    pub(crate) policies: Policies,
+    pub(crate) policies: Rules,
     /// What was begun.
     pub(crate) store: Store,
     /// What ended at its authority.
@@ -41,4 +41,10 @@ pub(crate) struct Parties {
     pub(crate) svids: JwtSvids,
     /// How long at most.
     pub(crate) life: Life,
+}
+
+impl AsRef<Rules> for Parties {
+    fn as_ref(&self) -> &Rules {
+        &self.policies
+    }
 }

@@ -81,12 +81,12 @@ impl Recorder {
         telemetry.register("decisions", "Decisions of the broker", measures.decisions.clone());
         telemetry.register(
             "record_lost",
-            "Refusals and logouts that were not recorded because the queue was full",
+            "Refusals, logouts and void lines that were not recorded: the queue was full, or the disk took nothing",
             measures.lost.clone(),
         );
         let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
         let liner = Arc::new(Liner::new(sealer, policy_digest));
-        let writer = Writer::new(file, Arc::clone(&liner), telemetry.ready_flag("record"));
+        let writer = Writer::new(file, Arc::clone(&liner), telemetry.ready_flag("record"), measures.lost.clone());
         process.shutdown.spawn("record", writer.run(waiting));
         Self { jobs, liner, measures }
     }
@@ -112,6 +112,22 @@ impl Recorder {
         match timeout(DURABLE_MAX, durable).await {
             Ok(Some(true)) => Ok(()),
             Ok(Some(false) | None) | Err(_) => Err(Refusal::FaultRecord),
+        }
+    }
+
+    /// Records that other rules are in force.
+    pub(crate) fn policies_loaded(&self, digest: &str, at: UnixTime) {
+        self.soon(self.liner.policies_loaded(digest, at));
+    }
+
+    /// Records that changed rules could not be loaded, so that the ones before stay in force.
+    pub(crate) fn policies_refused(&self, problems: usize, at: UnixTime) {
+        self.soon(self.liner.policies_refused(problems, at));
+    }
+
+    fn soon(&self, line: String) {
+        if self.jobs.try_send(Job::Soon { line }).is_err() {
+            self.measures.lost.inc();
         }
     }
 

@@ -7,7 +7,7 @@ mod once;
 
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -53,6 +53,8 @@ pub(crate) struct End {
 pub(crate) struct Sessions {
     sealer: Sealer,
     ended: RwLock<HashMap<Mark, End>>,
+    /// Those of them that the store does not know yet.
+    unstored: Mutex<HashMap<Mark, End>>,
     once: Once,
 }
 
@@ -86,7 +88,7 @@ impl Sessions {
     /// Knows what the store remembers.
     pub(crate) fn new(sealer: Sealer, remembered: Vec<End>) -> Self {
         let ended = remembered.into_iter().map(|end| (end.mark, end)).collect();
-        Self { sealer, ended: RwLock::new(ended), once: Once::default() }
+        Self { sealer, ended: RwLock::new(ended), unstored: Mutex::default(), once: Once::default() }
     }
 
     /// The sign-in behind an authority's token.
@@ -133,13 +135,33 @@ impl Sessions {
         let end = ended.entry(mark).or_insert(new);
         // The store's end and this one may come in any order, and an older logout may come late.
         *end = End { mark, through: end.through.max(new.through), until: end.until.max(new.until) };
+        self.lock_unstored().insert(mark, *end);
         Ok(*end)
+    }
+
+    /// Notes that the store knows `end`.
+    pub(crate) fn stored(&self, end: &End) {
+        let mut unstored = self.lock_unstored();
+        // It may have been told again since, for longer.
+        if unstored.get(&end.mark) == Some(end) {
+            unstored.remove(&end.mark);
+        }
+    }
+
+    /// What the store does not know yet.
+    pub(crate) fn unstored(&self) -> Vec<End> {
+        self.lock_unstored().values().copied().collect()
     }
 
     /// Lets go of what need not be remembered any more.
     pub(crate) fn forget(&self, now: UnixTime) {
         self.ended.write().unwrap_or_else(PoisonError::into_inner).retain(|_mark, end| now < end.until);
+        self.lock_unstored().retain(|_mark, end| now < end.until);
         self.once.forget(now);
+    }
+
+    fn lock_unstored(&self) -> MutexGuard<'_, HashMap<Mark, End>> {
+        self.unstored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,8 +16,12 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt as _, stream};
 use identity::{RouteSpec, SpiffeId, Target, WorkloadTarget};
+use policies::Policies;
 use runtime::{clock, mtls::Peer, shutdown::Shutdown};
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::watch,
+    time::{Interval, MissedTickBehavior, interval, timeout},
+};
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
@@ -26,7 +30,7 @@ use crate::{
 };
 
 /// Between two snapshots: well under the 15 s that are promised and the 60 s after which a sidecar refuses everything.
-/// Nothing that a snapshot tells changes while a broker runs, so there is no other reason to send one.
+/// Of what a snapshot tells only rules change while a broker runs; then it is sent at once.
 const REPEAT_EVERY: Duration = Duration::from_secs(10);
 
 /// Longest request in bytes; it says which build the sidecar is.
@@ -38,8 +42,7 @@ const STREAMS_EACH_MAX: usize = 1024;
 
 /// The stream's service, to be merged into the door with mTLS.
 pub(crate) fn router(parties: Arc<Parties>, shutdown: Shutdown) -> Router {
-    let generation = generation(&parties);
-    let watch = Watch { parties, shutdown, generation, streams: Quota::new(STREAMS_EACH_MAX) };
+    let watch = Watch { parties, shutdown, streams: Quota::new(STREAMS_EACH_MAX) };
     let service = WatchServiceServer::new(watch).max_decoding_message_size(REQUEST_LENGTH_MAX);
     Routes::new(service).into_axum_router().layer(middleware::from_fn(soon))
 }
@@ -54,14 +57,16 @@ async fn soon(request: HttpRequest, next: Next) -> Result<HttpResponse, Infallib
 struct Watch {
     parties: Arc<Parties>,
     shutdown: Shutdown,
-    generation: u64,
     streams: Quota,
 }
 
 /// One stream.
 #[derive(Debug)]
 struct Watching {
+    parties: Arc<Parties>,
+    workload: SpiffeId,
     snapshot: Snapshot,
+    rules: watch::Receiver<Arc<Policies>>,
     every: Interval,
     _share: Share,
 }
@@ -81,9 +86,12 @@ impl WatchService for Watch {
         tracing::info!(peer = %peer.id(), version, "a sidecar watches");
         let mut every = interval(REPEAT_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let watching = Watching { snapshot: self.snapshot(peer.id()), every, _share: share };
+        let mut rules = self.parties.policies.changes();
+        let snapshot = snapshot(&self.parties, &rules.borrow_and_update(), peer.id());
+        let (parties, workload) = (Arc::clone(&self.parties), peer.id().clone());
+        let watching = Watching { parties, workload, snapshot, rules, every, _share: share };
         let snapshots = stream::unfold(watching, async |mut watching| {
-            watching.every.tick().await;
+            watching.wait().await?;
             Some((Ok(watching.snapshot.clone()), watching))
         });
         let (shutdown, over) = (self.shutdown.cancelled(), peer.ended(clock::now()));
@@ -97,27 +105,40 @@ impl WatchService for Watch {
     }
 }
 
-impl Watch {
-    fn snapshot(&self, workload: &SpiffeId) -> Snapshot {
-        let Parties { issuer, registry, edges, reserved, policies, authorities, .. } = &*self.parties;
-        let serves = registry.iter().filter(|target| target.workload() == workload);
-        let reaches = registry.iter().filter(|target| policies.reaches(workload, target.name()));
-        let uses = registry.workload().iter().filter(|target| policies.uses(workload, target.name()));
-        Snapshot {
-            generation: self.generation,
-            issuer: issuer.url.clone(),
-            trust_domain: issuer.trust_domain.to_string(),
-            jwks: issuer.keys.jwks().as_bytes().to_vec(),
-            serves: serves.map(|target| listed(target)).collect(),
-            reaches: reaches.map(|target| listed(target)).collect(),
-            uses: uses.map(|target| service(target)).collect(),
-            edge: edges.of(workload).map(|edge| Edge {
-                login_clients: edge.login_clients.clone(),
-                scopes: edge.scopes.to_string(),
-                authorities: authorities.iter().map(|authority| authority.issuer().to_owned()).collect(),
-            }),
-            reserved: reserved.iter().map(str::to_owned).collect(),
+impl Watching {
+    /// Until there is something to send, which is `snapshot` then; `None` where nothing will be.
+    async fn wait(&mut self) -> Option<()> {
+        tokio::select! {
+            _now = self.every.tick() => {}
+            changed = self.rules.changed() => {
+                changed.ok()?;
+                self.snapshot = snapshot(&self.parties, &self.rules.borrow_and_update(), &self.workload);
+                self.every.reset();
+            }
         }
+        Some(())
+    }
+}
+
+fn snapshot(parties: &Parties, policies: &Policies, workload: &SpiffeId) -> Snapshot {
+    let Parties { issuer, registry, edges, reserved, authorities, .. } = parties;
+    let serves = registry.iter().filter(|target| target.workload() == workload);
+    let reaches = registry.iter().filter(|target| policies.reaches(workload, target.name()));
+    let uses = registry.workload().iter().filter(|target| policies.uses(workload, target.name()));
+    Snapshot {
+        generation: generation(parties, policies),
+        issuer: issuer.url.clone(),
+        trust_domain: issuer.trust_domain.to_string(),
+        jwks: issuer.keys.jwks().as_bytes().to_vec(),
+        serves: serves.map(|target| listed(target)).collect(),
+        reaches: reaches.map(|target| listed(target)).collect(),
+        uses: uses.map(|target| service(target)).collect(),
+        edge: edges.of(workload).map(|edge| Edge {
+            login_clients: edge.login_clients.clone(),
+            scopes: edge.scopes.to_string(),
+            authorities: authorities.iter().map(|authority| authority.issuer().to_owned()).collect(),
+        }),
+        reserved: reserved.iter().map(str::to_owned).collect(),
     }
 }
 
@@ -156,9 +177,9 @@ fn route(route: RouteSpec) -> Route {
 }
 
 /// Changes whenever policies, targets or edges do, so that no sidecar uses a token of other times.
-fn generation(parties: &Parties) -> u64 {
+fn generation(parties: &Parties, policies: &Policies) -> u64 {
     let mut all = digest::Context::new(&digest::SHA256);
-    all.update(parties.policies.digest().as_bytes());
+    all.update(policies.digest().as_bytes());
     let mesh = parties.registry.iter().map(|target| target.spec());
     for spec in mesh.chain(parties.registry.workload().iter().map(|target| target.spec())) {
         all.update(format!("{spec:?}").as_bytes());

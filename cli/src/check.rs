@@ -1,13 +1,13 @@
 //! `countersign check`: has the programs that read a configuration check it, so that there is one judge of each file.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Output},
 };
 
-use crate::output;
+use crate::{output, text::plain};
 
 /// How much of a file is looked at to tell its kind: more than any comment at its head.
 const LOOKED_AT: u64 = 64 * 1024;
@@ -25,7 +25,7 @@ const OF_BROKER: [&str; 11] = [
     "targets",
     "life",
 ];
-const OF_SIDECAR: [&str; 6] = ["app", "broker", "mesh", "agent", "edge", "self"];
+const OF_SIDECAR: [&str; 7] = ["app", "broker", "mesh", "agent", "edge", "self", "outside"];
 /// Exit codes, as those programs have them.
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -95,6 +95,10 @@ pub(crate) fn main(options: &Options) -> ExitCode {
 fn check(file: &Path, kind: Option<Kind>) -> Result<(Kind, Output), (String, u8)> {
     let kind = match kind {
         Some(kind) => kind,
+        None if is_read_once(file) => {
+            let told = "it can be read only once, so its kind cannot be told; give --kind broker or --kind sidecar";
+            return Err((told.to_owned(), USAGE));
+        }
         None => kind_of(file).map_err(|error| (format!("cannot be read: {error}"), USAGE))?.ok_or_else(|| {
             let told = "its keys do not tell whose configuration it is; give --kind broker or --kind sidecar";
             (told.to_owned(), USAGE)
@@ -104,6 +108,11 @@ fn check(file: &Path, kind: Option<Kind>) -> Result<(Kind, Output), (String, u8)
     let ran = Command::new(&program).arg("check").arg("--config").arg(file).output();
     let ran = ran.map_err(|error| (format!("`{}` cannot be started: {error}", program.display()), FAILED))?;
     Ok((kind, ran))
+}
+
+/// A pipe such as `<(helm template …)`, a terminal or another device; whoever opens one may wait for ever, too.
+fn is_read_once(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 fn kind_of(file: &Path) -> io::Result<Option<Kind>> {
@@ -121,7 +130,7 @@ fn report(file: &Path, kind: Kind, ran: &Output, values: bool) -> u8 {
         return code;
     }
     let fine = format!("{}: fine, as a configuration of the {}\n", file.display(), kind.name());
-    let values = if values { String::from_utf8_lossy(&ran.stdout).into_owned() } else { String::new() };
+    let values = if values { plain(&String::from_utf8_lossy(&ran.stdout)) } else { String::new() };
     if output::wrote(&format!("{fine}{values}")) { 0 } else { FAILED }
 }
 
@@ -143,6 +152,7 @@ mod tests {
             "workload_api: unix:///x\nbroker:\n  url: https://b\n  id: spiffe://d/b\napp: http://127.0.0.1:1\n";
         assert_eq!((Kind::of(broker), Kind::of(sidecar)), (Some(Kind::Broker), Some(Kind::Sidecar)));
         assert_eq!(Kind::of("\"issuer\": https://b\n"), Some(Kind::Broker));
+        assert_eq!(Kind::of("workload_api: unix:///x\noutside: { ca: /ca.pem }\n"), Some(Kind::Sidecar));
         for text in ["", "workload_api: unix:///x\n", "issuer: a\napp: b\n", "hello"] {
             assert_eq!(Kind::of(text), None, "{text}");
         }

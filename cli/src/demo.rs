@@ -93,9 +93,10 @@ async fn run(options: Options) -> bool {
     } else {
         Output::Screen(Screen::new(std::io::stdout(), Look::of_stdout()))
     };
+    let mut interrupts = Interrupts::listen();
     let mut run = Run { output, began: Instant::now(), summary: summary(options.real), unexpected: Vec::new() };
     run.show(&Event::Starting { real: options.real });
-    let Some(started) = start(&mut run, options.real).await else { return run.end_early() };
+    let Some(started) = start(&mut run, options.real, &mut interrupts).await else { return run.end_early() };
     let stack = match started {
         Ok(stack) => stack,
         Err(fault) => return run.end_with_fault(&fault),
@@ -103,13 +104,13 @@ async fn run(options: Options) -> bool {
     run.show(&Event::Started { processes: stack.processes().count(), seconds: run.began.elapsed().as_secs_f64() });
     let played = tokio::select! {
         played = run.play(&stack) => played,
-        () = interrupted() => {
+        () = interrupts.next() => {
             stack.stop(Leave::Nothing).await;
             return run.end_early();
         }
     };
     match played {
-        Ok(()) => run.end(stack, options.keep).await,
+        Ok(()) => run.end(stack, options.keep, &mut interrupts).await,
         Err(fault) => {
             let ok = run.end_with_fault(&fault);
             stack.stop(Leave::Everything).await;
@@ -124,9 +125,9 @@ fn summary(real: bool) -> Summary {
 }
 
 /// Starts the stack and shows that it goes on; `None` when told to stop.
-async fn start(run: &mut Run, real: bool) -> Option<Result<Stack, StackFault>> {
+async fn start(run: &mut Run, real: bool, interrupts: &mut Interrupts) -> Option<Result<Stack, StackFault>> {
     let mut starting = pin!(Stack::start(stack_options(real)));
-    let mut interrupted = pin!(interrupted());
+    let mut interrupted = pin!(interrupts.next());
     loop {
         tokio::select! {
             started = &mut starting => return Some(started),
@@ -151,21 +152,32 @@ fn stack_options(real: bool) -> StackOptions {
     options
 }
 
-/// Ends on Ctrl-C, SIGTERM, or when the terminal closes. May be dropped at any time.
-pub(crate) async fn interrupted() {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let Ok([mut interrupt, mut terminate, mut hangup]) = signals(kinds) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _signal = interrupt.recv() => {}
-        _signal = terminate.recv() => {}
-        _signal = hangup.recv() => {}
-    }
-}
+/// Ctrl-C, SIGTERM, and the end of the terminal. Listened to before anything is started, and by one listener to the end:
+/// else a signal between two of them would end us as it ends who does not listen, and leave what was started.
+pub(crate) struct Interrupts(Option<[Signal; 3]>);
 
-fn signals([one, two, three]: [SignalKind; 3]) -> std::io::Result<[Signal; 3]> {
-    Ok([signal(one)?, signal(two)?, signal(three)?])
+impl Interrupts {
+    /// Listens from now on; needs a tokio runtime.
+    pub(crate) fn listen() -> Self {
+        let listen = || {
+            std::io::Result::Ok([
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::hangup())?,
+            ])
+        };
+        Self(listen().ok())
+    }
+
+    /// The next one, or one that came since. May be dropped at any time.
+    pub(crate) async fn next(&mut self) {
+        let Some([interrupt, terminate, hangup]) = &mut self.0 else { return std::future::pending().await };
+        tokio::select! {
+            _signal = interrupt.recv() => {}
+            _signal = terminate.recv() => {}
+            _signal = hangup.recv() => {}
+        }
+    }
 }
 
 /// How this program was called, as one would type it here again.
@@ -197,7 +209,7 @@ impl Run {
         Ok(())
     }
 
-    async fn end(mut self, mut stack: Stack, keep: bool) -> bool {
+    async fn end(mut self, mut stack: Stack, keep: bool, interrupts: &mut Interrupts) -> bool {
         let ok = self.unexpected.is_empty();
         self.summary.ok = ok;
         for unexpected in std::mem::take(&mut self.unexpected) {
@@ -222,7 +234,7 @@ impl Run {
         }
         self.show(&Event::Summary(self.summary.clone()));
         if keep {
-            interrupted().await;
+            interrupts.next().await;
         }
         stack.stop(if ok { Leave::Record } else { Leave::Everything }).await;
         ok

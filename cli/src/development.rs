@@ -11,7 +11,7 @@ use dev::{
     identity::{self as identity_server, Lives},
     provider::{self, Realm, SvidKeys},
     stack::PeersAlone,
-    tether,
+    tether::{self, Ending},
 };
 use identity::TrustDomain;
 use runtime::{
@@ -122,6 +122,9 @@ pub(crate) struct Become {
     /// The process that it ends with
     #[arg(long, value_name = "PID")]
     parent: u32,
+    /// It is killed then, and not asked to end
+    #[arg(long)]
+    killed: bool,
     /// The program and its arguments
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
@@ -151,7 +154,8 @@ pub(crate) fn main(command: Command) -> ExitCode {
             process::run(&options, serve_peers)
         }
         Command::Become(arguments) => {
-            let fault = tether::become_program(arguments.parent, &arguments.command);
+            let ending = if arguments.killed { Ending::Killed } else { Ending::Asked };
+            let fault = tether::become_program(arguments.parent, ending, &arguments.command);
             output::refuse(&format!("the program cannot be started: {fault}"), 1)
         }
     }

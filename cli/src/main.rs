@@ -8,6 +8,7 @@ mod explain;
 mod keys;
 mod look;
 mod output;
+mod policies;
 mod run;
 mod text;
 mod token;
@@ -78,6 +79,11 @@ enum Command {
         /// The code, such as `scope.not_permitted`; without one, all codes are listed
         code: Option<String>,
     },
+    /// Rules: check a folder of them, put cases to it, explain a decision, compare with other rules
+    Policies {
+        #[command(subcommand)]
+        command: policies::Command,
+    },
     /// Keys of the broker
     Keys {
         #[command(subcommand)]
@@ -112,6 +118,7 @@ fn main() -> ExitCode {
         Command::Token { command } => token::main(&command),
         Command::Check(options) => check::main(&options),
         Command::Explain { code } => explain::main(code.as_deref()),
+        Command::Policies { command } => policies::main(&command),
         Command::Keys { command: Keys::Init { path } } => keys::init(&path),
         Command::Dev { command } => development::main(command),
         Command::Version => output::say(&format!("countersign {}\n", env!("CARGO_PKG_VERSION"))),

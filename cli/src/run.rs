@@ -101,11 +101,15 @@ fn refuse_command(fault: &NotFound) -> ExitCode {
 
 async fn run(options: Options, place: &Place) -> End {
     let mut screen = Screen::new(std::io::stderr(), Look::of_stderr());
-    let signals = match Signals::listen() {
+    let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return End::Failed(format!("cannot listen to signals: {error}"), 1),
     };
-    let mut run = match join(&options, place, &mut screen).await {
+    let joined = tokio::select! {
+        joined = join(&options, place, &mut screen) => joined,
+        signal = signals.next() => return End::Command(command::code_of_signal(signal)),
+    };
+    let mut run = match joined {
         Ok((line, invitation)) => Run { line, invitation, screen, signals },
         Err(why) => return End::Failed(why, 1),
     };
@@ -194,7 +198,10 @@ impl Run {
     /// Has the sidecar get its identity, and waits until it serves.
     async fn until_ready(&mut self, sidecar: &mut GuestSidecar, log: &mut Log) -> Result<(), End> {
         let Some(pid) = sidecar.pid() else { return Err(self.sidecar_failed("it ended at once", log)) };
-        self.line.started(pid).await.map_err(|fault| End::Failed(causes(&fault), 1))?;
+        tokio::select! {
+            started = self.line.started(pid) => started.map_err(|fault| End::Failed(causes(&fault), 1))?,
+            signal = self.signals.next() => return Err(End::Command(command::code_of_signal(signal))),
+        }
         let began = Instant::now();
         loop {
             let waited = tokio::select! {

@@ -61,8 +61,7 @@ impl Line {
     /// Adds words, filled with spaces to `width`.
     pub(crate) fn column(mut self, text: impl Into<String>, width: usize, tone: Tone) -> Self {
         let text: String = text.into();
-        // A log line or an answer could hold escape sequences; none reaches the terminal.
-        let text = text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+        let text = text.chars().map(|character| if character.is_control() { ' ' } else { seen(character) }).collect();
         self.parts.push(Part { text, tone, width });
         self
     }
@@ -90,6 +89,27 @@ impl Line {
         }
         format!("{}\n", page.text.trim_end())
     }
+}
+
+/// Text in lines that comes from elsewhere, as it may be written to a terminal: no escape sequence is left in it.
+pub(crate) fn plain(text: &str) -> String {
+    let is_blank = |character: char| character == '\n' || character == '\t';
+    let blank = |character: char| if is_blank(character) || !character.is_control() { character } else { ' ' };
+    text.chars().map(blank).map(seen).collect()
+}
+
+/// A character that can be seen. Those that cannot, or that change the direction of what follows, could make one text
+/// look like another.
+fn seen(character: char) -> char {
+    if is_hidden(character) { char::REPLACEMENT_CHARACTER } else { character }
+}
+
+/// Whether a character is an instruction to whoever shows it.
+pub(crate) const fn is_hidden(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The text so far, and where the next word would stand.

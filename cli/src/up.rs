@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use self::screen::{Kit, Screen};
 use crate::{
     causes::causes,
-    demo::{called_as, interrupted},
+    demo::{Interrupts, called_as},
     look::Look,
     output,
 };
@@ -104,9 +104,10 @@ async fn run(options: &Options, up: UpOptions) -> ExitCode {
     let screen = Screen::new(std::io::stdout(), Look::of_stdout());
     let place = up.place.clone();
     let began = Instant::now();
+    let mut interrupts = Interrupts::listen();
     let started = tokio::select! {
         started = start(up, &screen, options.real, began) => started,
-        () = interrupted() => {
+        () = interrupts.next() => {
             screen.stopped();
             return ExitCode::FAILURE;
         }
@@ -123,7 +124,7 @@ async fn run(options: &Options, up: UpOptions) -> ExitCode {
         return output::refuse(&causes(&fault), 1);
     }
     screen.ready(&up, &kit(options), began.elapsed());
-    let served = up.serve(interrupted(), &mut |event| screen.event(&event, options.real)).await;
+    let served = up.serve(interrupts.next(), &mut |event| screen.event(&event, options.real)).await;
     match served {
         Ok(()) => {
             let record = (!up.stack().records().is_empty()).then(|| up.stack().record_file());
@@ -132,7 +133,7 @@ async fn run(options: &Options, up: UpOptions) -> ExitCode {
             tokio::select! {
                 () = up.end(leave) => screen.ended(record.as_deref()),
                 // Told twice: what has not ended in order is killed.
-                () = interrupted() => screen.killed(),
+                () = interrupts.next() => screen.killed(),
             }
             ExitCode::SUCCESS
         }

@@ -11,6 +11,7 @@ mod folder;
 mod foundation;
 mod guest;
 mod identities;
+mod leftover;
 mod options;
 mod peers_alone;
 mod policies;
@@ -28,6 +29,7 @@ use identity::SpiffeId;
 use runtime::{process::Process, ready_file::ReadyFile, workload::Workload};
 use serde_json::Value;
 
+pub(crate) use self::leftover::{hold, is_work_folder};
 use self::{child::Child, folder::Folder, identities::Identities};
 pub use self::{
     fault::{LOG_TAIL_LINES, Problem, StackFault},

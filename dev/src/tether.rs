@@ -21,7 +21,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::apps::Call;
+use crate::{
+    apps::Call,
+    stack::{hold, is_work_folder},
+};
 
 /// How often readiness is looked at. Keycloak writes a log line per failed probe.
 const POLL_EVERY: Duration = Duration::from_millis(50);
@@ -35,7 +38,7 @@ pub struct Options {
     pub ready_url: Option<String>,
     /// More addresses for the ready file, by name.
     pub addresses: BTreeMap<String, String>,
-    /// A folder that is removed once the program ended: for a supervisor that cannot do it itself.
+    /// A work folder of a stack that is removed once the program ended: for a supervisor that cannot do it itself.
     pub scratch: Option<PathBuf>,
     /// The program and its arguments.
     pub command: Vec<OsString>,
@@ -44,28 +47,53 @@ pub struct Options {
 /// Runs the program until we are told to stop. The ready file tells its process id as `pid`, and the addresses.
 ///
 /// # Errors
-/// When it cannot be started or ends by itself.
+/// When it cannot be started or ends by itself, and when the folder to be removed is no work folder.
 pub async fn serve(options: Options, process: &Process) -> anyhow::Result<()> {
+    let Some(folder) = &options.scratch else { return hold_program(&options, process).await };
+    if !is_work_folder(folder) {
+        anyhow::bail!("`{}` is no work folder of a stack and will not be removed", folder.display());
+    }
+    let _in_use = hold(folder)?;
+    let ended = hold_program(&options, process).await;
+    std::fs::remove_dir_all(folder)?;
+    ended
+}
+
+async fn hold_program(options: &Options, process: &Process) -> anyhow::Result<()> {
     let mut child = start(&options.command)?;
     let pid = child.id();
     let ended = tokio::select! {
-        ended = follow(&mut child, &options, process) => Some(ended?),
+        ended = follow(&mut child, options, process) => Some(ended),
         () = process.shutdown.cancelled() => None,
     };
-    if ended.is_none() {
-        stop(&mut child, pid).await?;
+    match ended {
+        Some(Ok(status)) => Err(anyhow::anyhow!("the program ended by itself: {status}")),
+        Some(Err(fault)) => {
+            stop(&mut child, pid).await?;
+            Err(fault)
+        }
+        None => Ok(stop(&mut child, pid).await?),
     }
-    if let Some(folder) = &options.scratch {
-        std::fs::remove_dir_all(folder)?;
-    }
-    ended.map_or(Ok(()), |status| Err(anyhow::anyhow!("the program ended by itself: {status}")))
+}
+
+/// How a program is ended by the kernel where whoever holds it was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By SIGTERM: it ends in order.
+    Asked,
+    /// By SIGKILL: it may not want to end.
+    Killed,
 }
 
 /// Becomes the program, which the kernel ends with our parent `parent` (PR_SET_PDEATHSIG, prctl(2)).
 /// Returns only when that is impossible.
 #[must_use]
-pub fn become_program(parent: u32, command: &[OsString]) -> io::Error {
-    if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
+pub fn become_program(parent: u32, ending: Ending, command: &[OsString]) -> io::Error {
+    let signal = match ending {
+        Ending::Asked => Signal::TERM,
+        Ending::Killed => Signal::KILL,
+    };
+    if let Err(error) = set_parent_process_death_signal(Some(signal)) {
         return error.into();
     }
     // Asked after the signal is set: a parent that ended before it would never send it.

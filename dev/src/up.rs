@@ -16,7 +16,7 @@ mod wire;
 mod workloads;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::{
     host::{Event, Up, UpFault, UpOptions},

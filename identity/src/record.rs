@@ -60,6 +60,8 @@ pub struct Entry {
     pub not_after: Option<UnixTime>,
     /// The Cedar rules that decided.
     pub rules: Vec<String>,
+    /// Digest of the set of rules that they are from; `None` where none decided.
+    pub rule_set: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -105,6 +107,7 @@ impl DecisionRecord {
             tokens: Vec::new(),
             not_after: None,
             rules: Vec::new(),
+            rule_set: None,
             outcome: Outcome::Aborted,
         };
         Self { entry: Some(entry), sink: Some(Box::new(sink)) }

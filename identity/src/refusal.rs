@@ -86,6 +86,8 @@ refusals! {
     RequestTokenType = "request.token_type", "This type of token is not exchanged or issued here.";
     /// `client_id` is not the client that authenticated.
     ClientMismatch = "client.mismatch", "The client named in the request is not the one that authenticated.";
+    /// A request at an edge carries no token of a user.
+    SubjectMissing = "subject.missing", "The request carries no token of a user; the user must sign in first.";
     /// The user's session at the provider ended, or the user was disabled.
     SubjectSessionEnded = "subject.session_ended", "The user's session has ended; the user must sign in again.";
     /// The transaction's own life is over.

@@ -17,6 +17,9 @@ pub use self::{
 };
 use crate::{Target, TargetKind, TargetSpec, WorkloadTarget};
 
+/// Ports that a URL need not say; which of them goes with which scheme makes no difference to what is reserved.
+const DEFAULT_PORTS: [u16; 2] = [80, 443];
+
 /// The targets, checked by every rule of `protocol.md` §6. Where no kind is named, those of kind `mesh` are meant.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
@@ -142,17 +145,24 @@ fn authority(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// A URL in the one spelling in which reserved audiences are compared: scheme and host in lower case, default port,
-/// dot segments and percent-encoded letters resolved, slashes at the end cut, query and fragment left out.
+/// A URL in the one spelling in which reserved audiences are compared: whatever the scheme, host in lower case, no
+/// default port, percent-encoding and then dot segments resolved, slashes at the end cut, user, query and fragment left
+/// out. It is a URL again, and in that spelling: sidecars are told it and compare with it in turn.
 fn normal(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text.trim()) else { return text.to_owned() };
-    url.set_query(None);
-    url.set_fragment(None);
-    let host = authority(&url);
-    let host = host.trim_end_matches('.');
+    let Ok(url) = Url::parse(text.trim()) else { return text.to_owned() };
+    let Some(host) = url.host_str() else { return text.to_owned() };
+    let port = url.port().filter(|port| !DEFAULT_PORTS.contains(port));
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
     let path = decoded(url.path());
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty() && *segment != ".").collect();
-    format!("{host}/{}", segments.join("/")).to_ascii_lowercase()
+    let mut segments = Vec::new();
+    for segment in path.split(['/', '\\']) {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            named => segments.push(named),
+        }
+    }
+    format!("https://{}{port}/{}", host.trim_end_matches('.'), segments.join("/")).to_ascii_lowercase()
 }
 
 /// Percent-decodes until nothing changes, so that no spelling hides behind another (N105). Each round is shorter.

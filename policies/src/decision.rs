@@ -1,5 +1,7 @@
 //! What the policies answer. A permit cannot be made outside this crate, nor copied, and always names its rules.
 
+use std::sync::Arc;
+
 use identity::Scopes;
 
 use crate::Terms;
@@ -18,8 +20,8 @@ pub enum Decision {
 /// It cannot be built from the outside:
 /// ```compile_fail,E0451
 /// # use policies::{Permitted, Terms};
-/// # fn built(rules: Vec<String>, terms: Terms) -> Permitted {
-/// Permitted { rules, terms }
+/// # fn built(rules: Vec<String>, terms: Terms, set: std::sync::Arc<str>) -> Permitted {
+/// Permitted { rules, terms, set }
 /// # }
 /// ```
 /// while what it says can be read:
@@ -40,6 +42,7 @@ pub enum Decision {
 pub struct Permitted {
     rules: Vec<String>,
     terms: Terms,
+    set: Arc<str>,
 }
 
 /// Why not.
@@ -64,8 +67,8 @@ pub struct MayAsk {
 
 impl Permitted {
     /// INVARIANT: `rules` holds at least one id; only the engine calls this.
-    pub(crate) const fn by(rules: Vec<String>, terms: Terms) -> Self {
-        Self { rules, terms }
+    pub(crate) const fn by(rules: Vec<String>, terms: Terms, set: Arc<str>) -> Self {
+        Self { rules, terms, set }
     }
 
     /// The ids of the rules that permitted, by name; at least one.
@@ -78,5 +81,11 @@ impl Permitted {
     #[must_use]
     pub const fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// The digest of the set that the rules are from.
+    #[must_use]
+    pub fn set(&self) -> &str {
+        &self.set
     }
 }

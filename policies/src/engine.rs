@@ -1,7 +1,12 @@
 //! The decision. Cedar answers; what it answers counts only where no rule failed. Cedar skips a rule that fails, which
 //! would silence a forbid, so here one failure anywhere is a no.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use cedar_policy::{Authorizer, Decision as Verdict, EntityUid, Policy, PolicySet, Schema};
@@ -16,12 +21,13 @@ use crate::{
 
 /// A set of rules that was loaded whole, without a problem.
 pub struct Policies {
+    folder: PathBuf,
     words: Vocabulary,
     schema: Schema,
     rules: BTreeMap<String, Rule>,
     slices: Slices,
     authorizer: Authorizer,
-    digest: String,
+    digest: Arc<str>,
     generation: u64,
 }
 
@@ -37,7 +43,8 @@ impl Policies {
         let policies: Vec<&Policy> = rules.values().map(|rule| &rule.policy).collect();
         let slices = Slices::of(&policies).map_err(|error| failed(error.to_string()))?;
         let (digest, generation) = fingerprint(&rules);
-        Ok(Self { words, schema, rules, slices, authorizer: Authorizer::new(), digest, generation })
+        let authorizer = Authorizer::new();
+        Ok(Self { folder: folder.to_owned(), words, schema, rules, slices, authorizer, digest, generation })
     }
 
     /// Whether it may, by which rules, and under which terms. Any evaluation error of any rule that could apply is a
@@ -91,6 +98,12 @@ impl Policies {
         self.rules.values().any(|rule| rule.admits_anyone(self.words.own_use(), &target))
     }
 
+    /// Where they were loaded from.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A number that changes when the set does: the first 64 bits of [`Self::digest`].
     #[must_use]
     pub const fn generation(&self) -> u64 {
@@ -101,6 +114,19 @@ impl Policies {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    pub(crate) const fn words(&self) -> &Vocabulary {
+        &self.words
+    }
+
+    pub(crate) const fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The rules by name.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.values()
     }
 
     fn any_permit_admits(&self, workload: &SpiffeId, action: &EntityUid, target: &str) -> bool {
@@ -135,7 +161,7 @@ impl Policies {
             Some(others.iter().fold((*first).clone(), |strictest, terms| strictest.and(terms)))
         });
         match strictest {
-            Some(terms) => Decision::Permitted(Permitted::by(deciding, terms)),
+            Some(terms) => Decision::Permitted(Permitted::by(deciding, terms, Arc::clone(&self.digest))),
             None => Decision::Denied(Denial::Error("a permit without a known rule".to_owned())),
         }
     }
@@ -150,7 +176,7 @@ impl fmt::Debug for Policies {
 }
 
 /// Digest and generation. Lengths stand before the texts, so that no two sets run together into one.
-fn fingerprint(rules: &BTreeMap<String, Rule>) -> (String, u64) {
+fn fingerprint(rules: &BTreeMap<String, Rule>) -> (Arc<str>, u64) {
     let mut hash = Context::new(&SHA256);
     for (id, rule) in rules {
         for part in [id, &rule.text] {
@@ -159,9 +185,9 @@ fn fingerprint(rules: &BTreeMap<String, Rule>) -> (String, u64) {
         }
     }
     let hash = hash.finish();
-    let digest = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let generation = hash.as_ref().iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
-    (digest, generation)
+    (digest.into(), generation)
 }
 
 #[cfg(test)]

@@ -22,8 +22,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod compare;
 mod decision;
 mod engine;
+mod explain;
 mod load;
 mod nesting;
 mod problem;
@@ -33,8 +35,10 @@ mod rule;
 mod slices;
 mod terms;
 
+pub use compare::{Checked, Known};
 pub use decision::{Decision, Denial, MayAsk, Permitted};
 pub use engine::Policies;
+pub use explain::{Considered, Explanation, Named};
 pub use load::{FILE_LENGTH_MAX, RULES_MAX};
 pub use problem::PolicyProblem;
 pub use question::{Action, Question, Use};

@@ -21,32 +21,45 @@ const ENDING: &str = "cedar";
 /// The schema and the rules of `folder` by id.
 pub(crate) fn load(folder: &Path, words: &Vocabulary) -> Result<(Schema, BTreeMap<String, Rule>), Vec<PolicyProblem>> {
     let schema = schema().map_err(|problem| vec![problem])?;
-    let validator = Validator::new(schema.clone());
-    let files = files(folder).map_err(|problem| vec![problem])?;
+    let Read { rules, problems } = read(folder, &schema, words);
+    if problems.is_empty() { Ok((schema, rules)) } else { Err(problems) }
+}
 
-    let mut problems = Vec::new();
+/// What a folder holds.
+pub(crate) struct Read {
+    /// Rules without a problem of their own; a set only where there is none at all.
+    pub(crate) rules: BTreeMap<String, Rule>,
+    pub(crate) problems: Vec<PolicyProblem>,
+}
+
+/// Reads everything that can be read.
+pub(crate) fn read(folder: &Path, schema: &Schema, words: &Vocabulary) -> Read {
+    let validator = Validator::new(schema.clone());
     let mut rules: BTreeMap<String, Rule> = BTreeMap::new();
-    let mut origins: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let files = match files(folder) {
+        Ok(files) => files,
+        Err(problem) => return Read { rules, problems: vec![problem] },
+    };
+    let mut problems = Vec::new();
     for file in files {
-        let read = content(&file).map_err(|problem| vec![problem]);
-        match read.and_then(|text| Rule::read(&file, &text, &validator, words)) {
-            Ok(rule) => match origins.get(&rule.id) {
+        let content = content(&file).map_err(|problem| vec![problem]);
+        match content.and_then(|text| Rule::read(&file, &text, &validator, words)) {
+            Ok(rule) => match rules.get(&rule.id) {
                 Some(first) => {
-                    let message = format!("the id `{}` stands in `{}` already", rule.id, first.display());
+                    let message = format!("the id `{}` stands in `{}` already", rule.id, first.file.display());
                     problems.push(PolicyProblem::at(&file, &rule.text, rule.id_offset, message));
                 }
                 None => {
-                    origins.insert(rule.id.clone(), file);
                     rules.insert(rule.id.clone(), rule);
                 }
             },
             Err(found) => problems.extend(found),
         }
     }
-    if problems.is_empty() { Ok((schema, rules)) } else { Err(problems) }
+    Read { rules, problems }
 }
 
-fn schema() -> Result<Schema, PolicyProblem> {
+pub(crate) fn schema() -> Result<Schema, PolicyProblem> {
     let name = Path::new("schema.cedarschema");
     let parsed = Schema::from_cedarschema_str(include_str!("../schema.cedarschema"));
     parsed.map(|(schema, _warnings)| schema).map_err(|error| PolicyProblem::of(name, error.to_string()))

@@ -16,20 +16,30 @@ const ACTIONS: [&str; 3] = ["begin", "exchange", "use"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyProblem {
     file: PathBuf,
-    line: Option<usize>,
+    place: Option<Place>,
     message: String,
+}
+
+/// Where in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    /// From 1.
+    line: usize,
+    /// In characters, from 1.
+    column: usize,
+    /// The line's text.
+    text: String,
 }
 
 impl PolicyProblem {
     /// A problem of the file or folder as a whole.
     pub(crate) fn of(file: &Path, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: None, message: message.into() }
+        Self { file: file.to_owned(), place: None, message: message.into() }
     }
 
     /// A problem at a byte of the file's text.
     pub(crate) fn at(file: &Path, text: &str, offset: usize, message: impl Into<String>) -> Self {
-        let before = text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
-        Self { file: file.to_owned(), line: Some(before.saturating_add(1)), message: message.into() }
+        Self { file: file.to_owned(), place: Some(Place::of(text, offset)), message: message.into() }
     }
 
     /// What Cedar found, with its place and its suggestion.
@@ -54,8 +64,20 @@ impl PolicyProblem {
 
     /// The line, from 1.
     #[must_use]
-    pub const fn line(&self) -> Option<usize> {
-        self.line
+    pub fn line(&self) -> Option<usize> {
+        self.place.as_ref().map(|place| place.line)
+    }
+
+    /// The column in characters, from 1.
+    #[must_use]
+    pub fn column(&self) -> Option<usize> {
+        self.place.as_ref().map(|place| place.column)
+    }
+
+    /// The text of that line, as it stands in the file.
+    #[must_use]
+    pub fn source_line(&self) -> Option<&str> {
+        self.place.as_ref().map(|place| place.text.as_str())
     }
 
     /// What is wrong.
@@ -90,10 +112,29 @@ impl PolicyProblem {
     }
 }
 
+impl Place {
+    /// The place of the byte at `offset`; one past the end belongs to the last line.
+    fn of(text: &str, offset: usize) -> Self {
+        let (mut begin, mut line, mut found) = (0_usize, 0_usize, "");
+        for piece in text.split_inclusive('\n') {
+            let end = begin.saturating_add(piece.len());
+            line = line.saturating_add(1);
+            found = piece;
+            if offset < end || end >= text.len() {
+                break;
+            }
+            begin = end;
+        }
+        let within = offset.saturating_sub(begin);
+        let column = found.char_indices().take_while(|(at, _character)| *at < within).count().saturating_add(1);
+        Self { line: line.max(1), column, text: found.trim_end().to_owned() }
+    }
+}
+
 impl fmt::Display for PolicyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
-        if let Some(line) = self.line {
+        if let Some(Place { line, .. }) = self.place {
             write!(f, ":{line}")?;
         }
         write!(f, ": {}", self.message)
@@ -101,3 +142,25 @@ impl fmt::Display for PolicyProblem {
 }
 
 impl std::error::Error for PolicyProblem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_told_in_lines_and_characters() {
+        let text = "one\ntwö three\n";
+        for (offset, line, column, shown) in [
+            (0, 1, 1, "one"),
+            (3, 1, 4, "one"),
+            (4, 2, 1, "twö three"),
+            (9, 2, 5, "twö three"),
+            (99, 2, 11, "twö three"),
+        ] {
+            let problem = PolicyProblem::at(Path::new("a"), text, offset, "wrong");
+            let found = (problem.line(), problem.column(), problem.source_line());
+            assert_eq!(found, (Some(line), Some(column), Some(shown)), "{offset}");
+        }
+        assert_eq!(PolicyProblem::at(Path::new("a"), "", 0, "wrong").line(), Some(1));
+    }
+}

@@ -120,6 +120,14 @@ impl Prepared {
         }
     }
 
+    pub(crate) const fn principal(&self) -> &EntityUid {
+        &self.principal
+    }
+
+    pub(crate) const fn action(&self) -> &EntityUid {
+        &self.action
+    }
+
     pub(crate) const fn resource(&self) -> &EntityUid {
         &self.resource
     }

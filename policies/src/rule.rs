@@ -1,7 +1,7 @@
 //! One file, one rule. Everything that is wrong with the file is told at once; a rule that exists here has an id,
 //! acceptable terms and passed Cedar's strict validator.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
@@ -15,10 +15,14 @@ use crate::{PolicyProblem, Terms, nesting::too_deep, request::Vocabulary, terms:
 /// Longest id in bytes: it stands in every record and refusal.
 const ID_LENGTH_MAX: usize = 64;
 
+/// The lint that refuses a permit with an open head, as its message names it.
+const OPEN_HEAD: &str = "lint: open-head";
+
 /// A rule that passed every check of its own.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) id: String,
+    pub(crate) file: PathBuf,
     pub(crate) text: String,
     pub(crate) policy: Policy,
     pub(crate) terms: Terms,
@@ -63,35 +67,64 @@ impl Rule {
             return Err(problems);
         }
         let policy = policy.new_id(PolicyId::new(&id));
-        Ok(Self { text: text.to_owned(), policy, terms, id_offset: named("id"), id })
+        Ok(Self { file: file.to_owned(), text: text.to_owned(), policy, terms, id_offset: named("id"), id })
     }
 
     /// Whether this is a permit whose heads admit that `workload` does `asked` to `target`; its conditions are not
     /// looked at.
     pub(crate) fn admits(&self, workload: &EntityUid, asked: &EntityUid, target: &EntityUid) -> bool {
+        self.permits() && self.heads(workload, asked, target).all()
+    }
+
+    /// The same for whatever workload.
+    pub(crate) fn admits_anyone(&self, asked: &EntityUid, target: &EntityUid) -> bool {
+        self.permits() && self.admits_action(asked) && self.admits_resource(target)
+    }
+
+    pub(crate) fn permits(&self) -> bool {
+        self.policy.effect() == Effect::Permit
+    }
+
+    /// Which heads match. Nothing in the schema is above a workload, a target or a trust domain, so `in` is `==`.
+    pub(crate) fn heads(&self, workload: &EntityUid, asked: &EntityUid, resource: &EntityUid) -> Heads {
         let principal = match self.policy.principal_constraint() {
             PrincipalConstraint::Any => true,
             PrincipalConstraint::Eq(named) | PrincipalConstraint::In(named) => named == *workload,
             PrincipalConstraint::Is(kind) => *workload.type_name() == kind,
             PrincipalConstraint::IsIn(kind, named) => *workload.type_name() == kind && named == *workload,
         };
-        principal && self.admits_anyone(asked, target)
+        Heads { principal, action: self.admits_action(asked), resource: self.admits_resource(resource) }
     }
 
-    /// The same for whatever workload.
-    pub(crate) fn admits_anyone(&self, asked: &EntityUid, target: &EntityUid) -> bool {
-        let resource = match self.policy.resource_constraint() {
-            ResourceConstraint::Any => true,
-            ResourceConstraint::Eq(named) | ResourceConstraint::In(named) => named == *target,
-            ResourceConstraint::Is(kind) => *target.type_name() == kind,
-            ResourceConstraint::IsIn(kind, named) => *target.type_name() == kind && named == *target,
-        };
-        let action = match self.policy.action_constraint() {
+    fn admits_action(&self, asked: &EntityUid) -> bool {
+        match self.policy.action_constraint() {
             ActionConstraint::Any => true,
             ActionConstraint::Eq(named) => named == *asked,
             ActionConstraint::In(named) => named.contains(asked),
-        };
-        self.policy.effect() == Effect::Permit && action && resource
+        }
+    }
+
+    fn admits_resource(&self, resource: &EntityUid) -> bool {
+        match self.policy.resource_constraint() {
+            ResourceConstraint::Any => true,
+            ResourceConstraint::Eq(named) | ResourceConstraint::In(named) => named == *resource,
+            ResourceConstraint::Is(kind) => *resource.type_name() == kind,
+            ResourceConstraint::IsIn(kind, named) => *resource.type_name() == kind && named == *resource,
+        }
+    }
+}
+
+/// Which heads of a rule match a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heads {
+    pub(crate) principal: bool,
+    pub(crate) action: bool,
+    pub(crate) resource: bool,
+}
+
+impl Heads {
+    pub(crate) const fn all(self) -> bool {
+        self.principal && self.action && self.resource
     }
 }
 
@@ -145,7 +178,7 @@ fn heads_missing(file: &Path, text: &str, policy: &Policy) -> Vec<PolicyProblem>
         (policy.resource_constraint() == ResourceConstraint::Any, "resource", r#"== Target::"…""#),
     ];
     let missing = open.into_iter().filter(|(open, ..)| *open).map(|(_open, head, example)| {
-        let message = format!("a permit must say for which {head} it holds: `{head} {example}`");
+        let message = format!("a permit must say for which {head} it holds: `{head} {example}` ({OPEN_HEAD})");
         PolicyProblem::at(file, text, find(text, "permit"), message)
     });
     missing.collect()
@@ -180,7 +213,7 @@ fn id_fault(id: &str) -> Option<String> {
 }
 
 /// Byte at which `words` stand in the text, comments left out; 0 where they do not.
-fn find(text: &str, words: &str) -> usize {
+pub(crate) fn find(text: &str, words: &str) -> usize {
     let mut offset = 0_usize;
     for line in text.split_inclusive('\n') {
         let code = line.split("//").next().unwrap_or_default();

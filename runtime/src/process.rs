@@ -28,8 +28,9 @@ use crate::{
     tls,
 };
 
-/// Longest drain after the lame duck time: below the 30 s that Kubernetes gives, with room for the rest.
-pub const DRAIN_MAX: Duration = Duration::from_secs(25);
+/// Longest drain after the lame duck time: with the 5 s that this has by default, well below the 30 s after which
+/// Kubernetes kills.
+pub const DRAIN_MAX: Duration = Duration::from_secs(20);
 /// Drain after a second signal.
 pub const DRAIN_HURRIED_MAX: Duration = Duration::from_secs(5);
 /// What is left of the process at the end is background work; it is not waited for longer.

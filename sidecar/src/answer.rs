@@ -160,7 +160,9 @@ impl About {
             matches!(refusal, Refusal::ScopeInsufficient | Refusal::ScopeBeyondSubject | Refusal::ScopeNoneForEdge);
         let error = match status {
             // No token was shown, so none is called invalid (RFC 6750 §3.1).
-            StatusCode::UNAUTHORIZED if *refusal == Refusal::AccessTokenMissing => None,
+            StatusCode::UNAUTHORIZED if matches!(refusal, Refusal::AccessTokenMissing | Refusal::SubjectMissing) => {
+                None
+            }
             StatusCode::UNAUTHORIZED => Some("invalid_token"),
             StatusCode::FORBIDDEN if lifted_by_consent => Some("insufficient_scope"),
             _ => return None,

@@ -1,13 +1,15 @@
 //! The peek into an MCP message: one JSON-RPC object, read strictly, to learn which operation it asks for
-//! (`protocol.md` §6, `crates.md` §13). The bytes that were read are the bytes that are sent on; a document that
-//! another reader could understand differently is refused, never repaired.
+//! (`protocol.md` §6, `crates.md` §13). The bytes that were read are the bytes that are sent on, save what rides in
+//! `_meta`; a document that another reader could understand differently is refused, never repaired.
+
+mod meta;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use crate::trace;
+pub(crate) use self::meta::without_riders;
 use identity::{McpOperation, Refusal, parse_strict};
 
 /// Names that a JSON-RPC 2.0 message may have at its top. Some servers match names in any case, so a `Method` beside
@@ -107,12 +109,13 @@ pub(crate) fn read(body: &[u8], headers: &HeaderMap) -> Result<Message, McpFault
         Some(_) => return Err(bare(Refusal::CallMalformed)),
     };
     let rpc = Rpc { id, code: REFUSED };
-    let ask = match ask(&members) {
-        Ok(ask) => ask,
+    let understood = ask(&members).and_then(|ask| Ok((ask, meta::traceparent(&members)?)));
+    let (ask, traceparent) = match understood {
+        Ok(understood) => understood,
         Err(refusal) => return Err(McpFault { refusal, rpc }),
     };
     if agrees(headers, &members, &ask) {
-        Ok(Message { ask, traceparent: traceparent(&members), rpc })
+        Ok(Message { ask, traceparent, rpc })
     } else {
         Err(McpFault { refusal: Refusal::CallMalformed, rpc: Rpc { code: HEADER_MISMATCH, ..rpc } })
     }
@@ -154,19 +157,16 @@ fn parameter(members: &Map<String, Value>, name: &str) -> Result<String, Refusal
     params.get(name).and_then(Value::as_str).map(str::to_owned).ok_or(Refusal::CallMalformed)
 }
 
-fn traceparent(members: &Map<String, Value>) -> Option<String> {
-    members.get("params")?.get("_meta")?.get("traceparent")?.as_str().map(str::to_owned)
-}
-
 /// `message` with `to` in its `_meta` in the place of the `traceparent` that is written there: a server that takes its
-/// trace from there must not take one that a caller chose.
+/// trace from there must not take one that a caller chose. It stands nowhere else: a caller that gets it into an argument
+/// could read it in the answer.
 ///
 /// # Errors
-/// [`Refusal::CallMalformed`] where it is written in a way that is not found again, such as with escapes.
-pub(crate) fn retraced(message: Bytes, from: &str, to: &str) -> Result<Bytes, Refusal> {
-    let changed = trace::replaced(message, &format!("\"{from}\""), &format!("\"{to}\""));
+/// [`Refusal::CallMalformed`] where it is not found again.
+pub(crate) fn retraced(message: Bytes, to: &str) -> Result<Bytes, Refusal> {
+    let changed = meta::with_traceparent(message, to);
     match parse_strict(&changed) {
-        Ok(Value::Object(members)) if traceparent(&members).as_deref() == Some(to) => Ok(changed),
+        Ok(Value::Object(members)) if meta::traceparent(&members)?.as_deref() == Some(to) => Ok(changed),
         Ok(_) | Err(_) => Err(Refusal::CallMalformed),
     }
 }

@@ -93,7 +93,11 @@ impl Outbound {
 
     fn claim(&self, shown: &Shown) -> Result<Claim, Refusal> {
         let trace = shown.trace.map(|context| context.trace());
-        let claimed = self.transactions.claim(Signs { handle: shown.handle.as_ref(), trace });
+        let claimed = if shown.several_traces {
+            Err(Refusal::CallContradiction)
+        } else {
+            self.transactions.claim(Signs { handle: shown.handle.as_ref(), trace })
+        };
         claimed.inspect_err(|refusal| self.metrics.correlation(&refusal.code()))
     }
 

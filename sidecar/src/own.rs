@@ -9,8 +9,8 @@ mod svids;
 
 use std::{future, time::Duration};
 
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
 use self::{echo::Withheld, leave::Leaves};
@@ -76,6 +76,7 @@ impl Own {
         strip::request(&mut parts)?;
         strip::proxy_claims(&mut parts.headers);
         strip::tell_tales(&mut parts.headers);
+        strip::wishes(&mut parts.headers);
         let host = route::host(&parts)?;
         let snapshot = self.snapshots.current()?;
         let target = route::workload_target(&snapshot.reaches, &host, parts.uri.path())?;
@@ -92,6 +93,10 @@ impl Own {
         let response = self.send(target, &upstream, request).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
             self.svids.refused(&presented, clock::now());
+        }
+        if is_coded(response.headers()) && !response.body().is_end_stream() {
+            tracing::warn!(called = target.name(), "the service gave a coded answer, for which nobody asked");
+            return Err(Refusal::PeerAnswer);
         }
         Ok(self.finish(response, &presented))
     }
@@ -118,5 +123,47 @@ impl Own {
             let body = Withheld::new(body, presented);
             Body::of(Flow::new(body, future::pending(), (), &self.shutdown))
         })
+    }
+}
+
+/// Whether a body is coded, in itself or on its way: then it cannot be looked into.
+fn is_coded(answer: &HeaderMap) -> bool {
+    let other_than = |name, plain: &str| {
+        let said = answer.get_all(name).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        said.map(<[u8]>::trim_ascii).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    other_than(header::CONTENT_ENCODING, "identity") || other_than(header::TRANSFER_ENCODING, "chunked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_answer_is_looked_into() {
+        let coded = |name: &'static str, values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(name, value.parse().expect("a value"));
+            }
+            is_coded(&headers)
+        };
+        for (name, values) in [
+            ("content-encoding", &["identity"][..]),
+            ("content-encoding", &["Identity", ""]),
+            ("transfer-encoding", &["chunked"]),
+            ("x-other", &["gzip"]),
+        ] {
+            assert!(!coded(name, values), "{name}: {values:?}");
+        }
+        for (name, values) in [
+            ("content-encoding", &["gzip"][..]),
+            ("content-encoding", &["identity", "br"]),
+            ("content-encoding", &["identity,zstd"]),
+            ("transfer-encoding", &["gzip, chunked"]),
+            ("transfer-encoding", &["gzip", "chunked"]),
+        ] {
+            assert!(coded(name, values), "{name}: {values:?}");
+        }
     }
 }

@@ -249,7 +249,8 @@ async fn message(
         Ask::ListTools => Kind::ListTools,
         Ask::Free(_) | Ask::Tool(_) | Ask::Resource(_) | Ask::Prompt(_) => Kind::Message,
     };
-    Ok(Call { needs, kind, payload: Payload::Held(bytes), traceparent: message.traceparent, _place: Some(place) })
+    let payload = Payload::Held(mcp::without_riders(bytes));
+    Ok(Call { needs, kind, payload, traceparent: message.traceparent, _place: Some(place) })
 }
 
 /// Whether the body says that it is JSON in UTF-8 (RFC 8259 §8.1), once. Some servers decode by `charset`.

@@ -198,7 +198,11 @@ impl Pool {
             };
             match link.sender.try_send_request(request).await {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => return Err(SendFault::Upgrade),
-                Ok(response) => return Ok(response.map(|body| Leased::new(body, self, upstream, link, slot))),
+                Ok(mut response) => {
+                    // hyper keeps the reason beside the status there and would send it on (RFC 9112 §4: nobody needs it).
+                    response.extensions_mut().clear();
+                    return Ok(response.map(|body| Leased::new(body, self, upstream, link, slot)));
+                }
                 Err(mut fault) => match fault.take_message() {
                     Some(unsent) if rested => request = unsent,
                     Some(_) | None => return Err(SendFault::Broken(fault.into_error())),

@@ -59,6 +59,8 @@ const CHECKED: [&str; 7] = [
 /// What only a proxy may say, of the client before it. Between sidecars there is none to say it.
 const OF_PROXIES: [&str; 2] = ["forwarded", "x-real-ip"];
 const FORWARDED: &str = "x-forwarded-";
+/// How a call asks for a coded answer or for pieces of it (RFC 9110 §12.5.3, §14.2).
+const WISHES: [&str; 3] = ["accept-encoding", "range", "if-range"];
 
 /// What a request showed, in the exact spelling. Other spellings count as shown twice, never as shown.
 #[derive(Default)]
@@ -68,6 +70,8 @@ pub(crate) struct Shown {
     pub(crate) handle: Option<HeaderValue>,
     /// The only trace that it names.
     pub(crate) trace: Option<TraceContext>,
+    /// Whether it names more than one, so that none of them is `trace`.
+    pub(crate) several_traces: bool,
 }
 
 /// Takes every credential, every trace and hop-by-hop header out of a request and returns what a door may look at.
@@ -97,6 +101,7 @@ pub(crate) fn request(parts: &mut Parts) -> Result<Shown, Refusal> {
         txn_token: parts.headers.remove(TXN_TOKEN),
         handle: parts.headers.remove(HANDLE),
         trace: trace::of(&parts.headers),
+        several_traces: trace::are_several(&parts.headers),
     };
     end_at_this_hop(&mut parts.headers, &named);
     let spelled_otherwise = |name: &str| name.bytes().any(|byte| byte != folded(byte));
@@ -118,6 +123,11 @@ pub(crate) fn proxy_claims(headers: &mut HeaderMap) {
 /// Takes out of a call what its target has no business to know of this host.
 pub(crate) fn tell_tales(headers: &mut HeaderMap) {
     remove(headers, |name| same_start(name, TELL_TALE));
+}
+
+/// Takes out by what a call could ask for its answer in a form that cannot be looked into: coded, or in pieces.
+pub(crate) fn wishes(headers: &mut HeaderMap) {
+    remove(headers, |name| WISHES.iter().any(|known| same(name, known)));
 }
 
 /// Takes every credential, trace and hop-by-hop header out of an answer.
@@ -264,7 +274,8 @@ mod tests {
         assert_eq!(left(&headers), ["x-kept"]);
         assert!(request(&mut parts(&headers)).expect("no refusal").trace.is_some());
         let twice = [("traceparent", caller), ("traceparent", caller)];
-        assert!(request(&mut parts(&twice)).expect("no refusal").trace.is_none());
+        let shown = request(&mut parts(&twice)).expect("no refusal");
+        assert!(shown.trace.is_none() && shown.several_traces);
         let mut answer = parts(&[("traceresponse", caller), ("traceparent", caller), ("x-kept", "v")]).headers;
         response(&mut answer);
         let mut late = parts(&[("traceparent", caller), ("x-kept", "v")]).headers;

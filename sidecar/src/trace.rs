@@ -71,6 +71,11 @@ pub(crate) fn of(headers: &HeaderMap) -> Option<TraceContext> {
     TraceContext::parse(only.to_str().ok()?)
 }
 
+/// Whether `headers` name several traces, or one of them several times.
+pub(crate) fn are_several(headers: &HeaderMap) -> bool {
+    headers.get_all(TRACEPARENT).iter().count() > 1
+}
+
 /// The two traces of an exchange: the one inside of the pod and the one outside.
 pub(crate) struct Traces {
     inner: TraceContext,
@@ -99,17 +104,29 @@ impl Traces {
         self.inner.text()
     }
 
-    /// Puts the outer trace on a call that leaves the pod, and takes out whatever else holds the inner one.
+    /// Puts the outer trace on a call that leaves the pod, and takes out what else holds the inner one.
     pub(crate) fn leave(&self, headers: &mut HeaderMap) {
-        let inner = hex(&self.key().0);
-        let holds = |value: &HeaderValue| position(value.as_bytes(), inner.as_bytes()).is_some();
-        let names: Vec<HeaderName> =
-            headers.iter().filter(|(_, value)| holds(value)).map(|(name, _)| name.clone()).collect();
-        for name in names {
-            headers.remove(name);
-        }
+        self.take_out(headers);
         if let Ok(value) = HeaderValue::try_from(self.outer.text()) {
             headers.insert(TRACEPARENT, value);
+        }
+    }
+
+    /// Takes out of a head that leaves the pod what holds the inner trace. Others than the standard split the id, write
+    /// half of it, or write halves as decimal numbers (X-Ray, B3, Datadog): half of it is telling enough.
+    pub(crate) fn take_out(&self, headers: &mut HeaderMap) {
+        let number = u128::from_be_bytes(self.key().0);
+        let halves = [number >> 64, number & u128::from(u64::MAX)];
+        let marks = halves.map(|half| [format!("{half:016x}"), half.to_string()]);
+        let tells = |value: &HeaderValue| {
+            let plain: Vec<u8> =
+                value.as_bytes().iter().filter(|byte| **byte != b'-').map(u8::to_ascii_lowercase).collect();
+            marks.as_flattened().iter().any(|mark| position(&plain, mark.as_bytes()).is_some())
+        };
+        let names: Vec<HeaderName> =
+            headers.iter().filter(|(_, value)| tells(value)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            headers.remove(name);
         }
     }
 
@@ -121,7 +138,7 @@ impl Traces {
 }
 
 /// `text` with `to` in the place of each `from`; itself where there is none.
-pub(crate) fn replaced(text: Bytes, from: &str, to: &str) -> Bytes {
+fn replaced(text: Bytes, from: &str, to: &str) -> Bytes {
     let mut changed: Option<Vec<u8>> = None;
     let mut rest = text.as_ref();
     while let Some((before, after)) = position(rest, from.as_bytes()).and_then(|at| rest.split_at_checked(at)) {

@@ -205,7 +205,8 @@ impl Transactions {
     /// Whether the rest of the call bears its claim out, and by what it was found.
     ///
     /// # Errors
-    /// [`Refusal::CallAmbiguous`], [`Refusal::CallContradiction`], [`Refusal::CallSession`].
+    /// [`Refusal::CallAmbiguous`], [`Refusal::CallContradiction`], [`Refusal::CallSession`], and what
+    /// [`Self::claim`] says where the exchange has ended since.
     pub(crate) fn settle(&self, claim: &Claim, shows: &Shows) -> Result<Way, Refusal> {
         self.book().settle(claim, shows)
     }

@@ -21,7 +21,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("broker", &["api", "identity", "policies", "runtime"]),
     ("sidecar", &["api", "identity", "runtime"]),
     ("dev", &["api", "eventually", "identity", "peers", "runtime"]),
-    ("cli", &["dev", "identity", "peers", "runtime"]),
+    ("cli", &["dev", "identity", "peers", "policies", "runtime"]),
     ("e2e", &["api", "broker", "cli", "dev", "eventually", "identity", "peers", "policies", "runtime", "sidecar"]),
     ("peers", &["eventually"]),
     ("xtask", &["peers"]),

@@ -58,7 +58,11 @@ async fn a_trace_alone_works_while_one_request_is_open_and_no_trace_of_ours_leav
     let alice = crowd.enter(&secret).await;
     assert!(!CALLERS.contains(alice.trace()), "the app knows another trace than the caller");
     assert!(!alice.headers.contains_key("tracestate") && !alice.headers.contains_key("baggage"));
-    let call = list_with_meta(&alice.traceparent())
+    let mut body = tool("list_tickets");
+    body["params"]["_meta"] = json!({
+        "traceparent": alice.traceparent(), "tracestate": "a=1", "baggage": "crew_context=secret", "progressToken": 1,
+    });
+    let call = message(&body)
         .header("traceparent", &alice.traceparent())
         .header("b3", &format!("{}-00f067aa0ba902b7-1", alice.trace()))
         .header("baggage", "crew_context=secret")
@@ -72,7 +76,8 @@ async fn a_trace_alone_works_while_one_request_is_open_and_no_trace_of_ours_leav
     let inner = received.headers["traceparent"].to_str().expect("text");
     assert_ne!(inner, CALLERS, "the called app has a trace of its own pod too");
     let meta: Value = serde_json::from_slice(&received.body).expect("JSON");
-    assert_eq!(meta["params"]["_meta"]["traceparent"], inner, "and it stands in the message as well");
+    let expected = json!({"traceparent": inner, "tracestate": "", "baggage": "", "progressToken": 1});
+    assert_eq!(meta["params"]["_meta"], expected, "and it stands in the message as well");
     let metrics = crowd.desk.stack.metrics("planner-sidecar").await.expect("metrics");
     assert!(metrics.contains("countersign_correlations_total{outcome=\"trace\"} 1"), "{metrics}");
     crowd.close().await;
@@ -225,6 +230,8 @@ async fn handle_and_trace_of_two_requests_are_a_contradiction() {
     }] {
         assert_turned_away("two requests", &crowd.through(call).await, 403, "call.contradiction");
     }
+    let several = left_over().header("traceparent", &other.traceparent()).header("traceparent", &one.traceparent());
+    assert_turned_away("two traces", &crowd.through(several).await, 403, "call.contradiction");
     let trace = other.traceparent();
     other.leave().await;
     let call = left_over().header("traceparent", &trace);

@@ -3,11 +3,12 @@
 use std::{
     fs,
     io::{Seek as _, SeekFrom, Write as _},
+    os::unix::fs::PermissionsExt as _,
 };
 
 use dev::{apps::Call, stack::StackOptions};
 use harness::{
-    Desk, Folder, RESEARCHER, assert_refused, begin, call, claims_of, eventually, renew, short_files, signal,
+    Desk, Folder, Program, RESEARCHER, assert_refused, begin, call, claims_of, eventually, renew, short_files, signal,
 };
 use http::Method;
 use rustix::process::Signal;
@@ -84,6 +85,38 @@ async fn a_broker_that_was_killed_knows_what_it_gave() {
     }
     assert!(recorded(&desk), "and the line is still there");
     desk.close().await;
+}
+
+/// Two brokers on one store would each believe that they alone write to it. The second must find out before it changes
+/// anything: its version may be another.
+#[tokio::test]
+async fn a_second_broker_touches_no_store() {
+    let folder = Folder::new();
+    let key = folder.write("wrapping.key", &"k".repeat(32));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("protected");
+    let rule = r#"@id("begin") permit (principal == Workload::"spiffe://corp.example/planner",
+        action == Action::"begin", resource == TrustDomain::"corp.example");"#;
+    fs::create_dir_all(folder.path("policies")).expect("a folder");
+    fs::write(folder.path("policies/begin.cedar"), rule).expect("written");
+    let text = format!(
+        "issuer: https://broker.agents.svc\ntrust_domain: corp.example\nworkload_api: unix://{}\nauthorities:\n  \
+         - keycloak: http://127.0.0.1:1/realms/agents\n    client_id: txn-broker\nstore: sqlite://{}\n\
+         wrapping_key: {key}\nledger: {}\npolicies: {}\nlisten: 127.0.0.1:0\npublic:\n  listen: 127.0.0.1:0\n\
+         admin:\n  listen: unix://{}\n",
+        folder.path("nobody.sock"),
+        folder.path("broker.db"),
+        folder.path("ledger"),
+        folder.path("policies"),
+        folder.path("admin.sock"),
+    );
+    let config = folder.write("broker.yaml", &text);
+    fs::create_dir_all(folder.path("ledger")).expect("a folder");
+    let first = fs::File::create(folder.path("ledger/record.jsonl")).expect("a file");
+    first.try_lock().expect("held as by the first");
+    let finished = Program::new("countersign-broker").arguments(["--config", &config]).run().await;
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    assert!(finished.stderr.contains("another process writes the record"), "{}", finished.stderr);
+    assert!(!fs::exists(folder.path("broker.db")).expect("told"), "the store was not touched");
 }
 
 /// A record that is longer than the limit already, and sparse: no line more can be written.

@@ -51,12 +51,21 @@ async fn who_may_not_enter_does_not_reach_the_app() {
     let sink = Sink::open().await;
     let desk = behind(&sink).await;
     let bearer = |token: &str| format!("Bearer {token}");
-    let answer = ask(&desk, "/ask").json(&json!({})).send().await.expect("answered");
-    assert_eq!(answer.status, 401);
-    assert!(
-        answer.header("www-authenticate").contains("resource_metadata=\"")
-            && !answer.header("www-authenticate").contains("error=")
-    );
+    let without = [
+        ("none", None),
+        ("empty", Some("Bearer ")),
+        ("no value", Some("bearer")),
+        ("another scheme", Some("Basic YTpi")),
+    ];
+    for (case, authorization) in without {
+        let call =
+            authorization.into_iter().fold(ask(&desk, "/ask"), |call, value| call.header("authorization", value));
+        let answer = call.json(&json!({})).send().await.expect("answered");
+        assert_eq!((answer.status.as_u16(), answer.refusal().as_deref()), (401, Some("subject.missing")), "{case}");
+        let challenge = answer.header("www-authenticate");
+        assert!(challenge.contains("resource_metadata=\"") && !challenge.contains("error="), "{case}: {challenge}");
+        assert!(answer.json()["message"].as_str().is_some_and(|text| text.contains("sign in")), "{}", answer.json());
+    }
     let nothing_here = desk.stack.sign_in("alice", "openid").await.expect("signed in");
     let bob = desk.stack.sign_in("bob", "openid tickets:read").await.expect("signed in");
     let out = desk.alice().await;

@@ -25,6 +25,34 @@ fn unfinished() -> Request<StreamBody<impl Stream<Item = Result<Frame<Bytes>, st
     request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body).expect("a request")
 }
 
+/// Strangers who keep a connection's places busy keep nobody's headers in memory: what is no form is refused at once,
+/// and what waits for a place is only its body.
+#[tokio::test]
+async fn at_the_public_door_what_is_no_form_waits_for_no_place() {
+    let desk = Desk::open().await;
+    let url = desk.logout_url();
+    let address = url.trim_start_matches("http://").split('/').next().expect("an address").to_owned();
+    let stream = TokioIo::new(tokio::net::TcpStream::connect(&address).await.expect("connected"));
+    let (mut sender, connection) = handshake(TokioExecutor::new(), stream).await.expect("a connection");
+    let mut driver = JoinSet::new();
+    driver.spawn(async move { drop(connection.await) });
+    let post = |media_type: &str| {
+        let start = Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"logout_token=")));
+        let body = StreamBody::new(stream::iter([start]).chain(stream::pending()));
+        Request::post(&url).header(header::CONTENT_TYPE, media_type).body(body).expect("a request")
+    };
+    let open = FuturesUnordered::new();
+    for _stream in 0..32 {
+        open.push(sender.send_request(post("application/x-www-form-urlencoded")));
+    }
+    let started = Instant::now();
+    let answer = sender.send_request(post("application/json")).await.expect("answered");
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    assert!(started.elapsed() < Duration::from_secs(4), "refused without a wait: {:?}", started.elapsed());
+    drop((open, sender, driver));
+    desk.close().await;
+}
+
 #[tokio::test]
 async fn one_exchange_too_many_is_refused_at_once_and_others_are_served() {
     let desk = Desk::open().await;

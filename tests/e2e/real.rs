@@ -17,4 +17,5 @@ mod own_agent;
 mod realm;
 mod rotation;
 mod story;
+mod up;
 mod withdrawn_role;

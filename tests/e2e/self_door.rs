@@ -73,9 +73,11 @@ fn answer(received: &Received) -> Response<Full<Bytes>> {
         "repeat-in-body" => format!("you sent: {}", shown.as_ref().map_or("", |value| value.to_str().expect("text"))),
         _ => "ok".to_owned(),
     };
+    let coding = if received.line.ends_with("coded") { "gzip" } else { "identity" };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     let headers = response.headers_mut();
     headers.insert("x-service", "inventory".parse().expect("a value"));
+    headers.insert(header::CONTENT_ENCODING, coding.parse().expect("a value"));
     if let Some(shown) = shown.filter(|_| received.line.ends_with("repeat-in-headers")) {
         headers.insert("x-seen", shown.clone());
         headers.insert(header::AUTHORIZATION, shown);
@@ -144,6 +146,54 @@ async fn what_the_service_says_passes_but_never_what_it_was_shown() {
     let log = pod.inside.desk.stack.log_of("planner-sidecar");
     assert!(log.contains("its answer is cut off") && !log.contains(&signature), "told without it");
     pod.inside.close().await;
+}
+
+/// What cannot be looked through whole could hold the SVID.
+#[tokio::test]
+async fn an_answer_that_cannot_be_looked_into_is_neither_asked_for_nor_carried() {
+    let pod = Pod::open().await;
+    let choosy = get("7")
+        .header("accept-encoding", "gzip")
+        .header("Accept_Encoding", "br")
+        .header("range", "bytes=0-9,10-20")
+        .header("if-range", "\"a\"")
+        .header("Range", "bytes=5-");
+    assert_eq!(pod.own(choosy).await.status, 200);
+    let seen = pod.service.received();
+    let asked_for = |name: &str| seen[0].headers.get_all(name).iter().cloned().collect::<Vec<_>>();
+    assert_eq!(asked_for("accept-encoding"), ["identity"]);
+    for name in ["accept_encoding", "range", "if-range"] {
+        assert!(asked_for(name).is_empty(), "{name}");
+    }
+    assert_turned_away("coded all the same", &pod.own(get("coded")).await, 502, "peer.answer");
+    pod.inside.close().await;
+}
+
+/// Two resources of one server, which keeps what it was sent and shows it later.
+#[tokio::test]
+async fn an_svid_for_one_resource_does_not_come_back_through_another() {
+    let kept = std::sync::Mutex::new(String::new());
+    let server = Sink::answering(move |received: &Received| {
+        let mut kept = kept.lock().expect("not poisoned");
+        let answer = if received.line.ends_with("log") { kept.clone() } else { "ok".to_owned() };
+        kept.push_str(&format!("{:?}\n", received.headers[header::AUTHORIZATION].to_str()));
+        Response::new(Full::new(Bytes::from(answer)))
+    })
+    .await;
+    let inside = Inside::open_with("http://127.0.0.1:1", |options| {
+        for name in ["inventory", "clock"] {
+            options.targets.push(service(name, &server.url()));
+            options.policies.extend([planner_uses(name)]);
+        }
+        open_self_door(options, "planner");
+    })
+    .await;
+    let door = own_door(&inside, "planner");
+    let call = |url: &str| Call::new(Method::GET, url).send_through(&door);
+    assert_eq!(call("http://inventory.tool/v1/x").await.expect("answered").status, 200);
+    let cut_off = call("http://clock.tool/v1/log").await;
+    assert!(cut_off.is_err(), "cut off before the signature: {cut_off:?}");
+    inside.close().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Own programs behind sidecars: `countersign up` and `countersign run` as a newcomer uses them.
 
+mod careless;
 mod endings;
 mod own;
 
@@ -9,7 +10,7 @@ use http::Method;
 use rustix::process::Signal;
 use serde_json::json;
 
-fn demo_app(role: &str) -> Vec<String> {
+pub(crate) fn demo_app(role: &str) -> Vec<String> {
     vec![binaries().join("countersign-demo-app").display().to_string(), role.to_owned()]
 }
 
@@ -17,7 +18,7 @@ fn shell(script: &str) -> Vec<String> {
     ["sh", "-c", script].map(str::to_owned).to_vec()
 }
 
-async fn ask(edge: &str, token: &str) -> Answer {
+pub(crate) async fn ask(edge: &str, token: &str) -> Answer {
     let call =
         Call::new(Method::POST, &format!("http://{edge}/ask")).header("authorization", &format!("Bearer {token}"));
     call.json(&json!({ "question": "Which of my tickets are open?" })).send().await.expect("answered")

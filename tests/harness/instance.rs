@@ -6,7 +6,7 @@ use dev::apps::Call;
 use http::Method;
 use rustix::process::Signal;
 
-use crate::{Finished, Folder, Program, Running};
+use crate::{Finished, Folder, Program, Running, patiently};
 
 /// An instance, running or not yet.
 #[derive(Debug)]
@@ -32,7 +32,9 @@ impl Instance {
         let ready = self.ready_file("up");
         let arguments = [&["up", "--ready-file", &ready], arguments].concat();
         self.up = Some(self.program().arguments(arguments).start());
-        self.address("issuer").await;
+        let ready = self.ready_file("up");
+        patiently("the instance is ready", || async { std::fs::exists(&ready).is_ok_and(|there| there).then_some(()) })
+            .await;
         self
     }
 

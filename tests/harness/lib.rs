@@ -22,7 +22,7 @@ mod signal;
 mod sink;
 mod stranger;
 
-pub use ::eventually::eventually;
+pub use ::eventually::{eventually, patiently};
 pub use crowd::{Crowd, Guest};
 pub use desk::{BROKER, Desk, MEMBERS};
 pub use doors::{RESEARCHER, TICKETS, assert_challenged, assert_turned_away, to_researcher, to_tickets, tool};
@@ -36,7 +36,7 @@ pub use logout::{logout, logout_claims};
 pub use own_broker::OwnBroker;
 pub use own_name::{INVENTORY, open_self_door, planner_uses, service};
 pub use own_provider::{Lie, OwnProvider};
-pub use processes::{processes_below, runs};
+pub use processes::{nothing_is_left, processes_below, runs, work_folder};
 pub use program::{Finished, Program, Running, binaries};
 pub use real::shared_keycloak;
 pub use short_files::short_files;

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::eventually;
+
 /// Process ids of all that were started with a path below `folder`.
 #[must_use]
 pub fn processes_below(folder: &str) -> Vec<u32> {
@@ -16,6 +18,21 @@ pub fn processes_below(folder: &str) -> Vec<u32> {
 pub fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_command, fields)| !fields.trim_start().starts_with('Z'))
+}
+
+/// The work folder of a stack that was started with `parent` as its temporary folder, once it is there.
+#[must_use]
+pub fn work_folder(parent: &str) -> Option<String> {
+    let entries = fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok);
+    let names = entries.filter_map(|entry| entry.path().to_str().map(str::to_owned));
+    names.into_iter().find(|path| path.contains("/countersign-"))
+}
+
+/// Waits until neither a process nor a folder of a stack is left below its temporary folder `parent`.
+pub async fn nothing_is_left(parent: &str) {
+    let below = format!("{}/countersign-", parent.trim_end_matches('/'));
+    eventually("no process is left", || async { processes_below(&below).is_empty().then_some(()) }).await;
+    assert_eq!(work_folder(parent), None, "a folder is left");
 }
 
 fn told(line: &[u8]) -> String {

@@ -31,9 +31,9 @@ pub(crate) fn story(place: &Place, as_json: bool) -> anyhow::Result<ExitCode> {
         if as_json {
             // There is nothing to compare these with, so anchor, ratio and aim are null.
             let line = json!({ "figure": name, "ours": ours, "anchor": null, "ratio": null, "must": must, "aim": null, "ok": ok });
-            println!("{line}");
+            say!("{line}");
         } else {
-            println!("{name:<32} {ours:>8.1}   must be at most {must:>6.1}   {}", if ok { "ok" } else { "MISSED" });
+            say!("{name:<32} {ours:>8.1}   must be at most {must:>6.1}   {}", if ok { "ok" } else { "MISSED" });
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -45,7 +45,7 @@ fn cold_build(place: &Place) -> anyhow::Result<Figure> {
     if target.exists() {
         fs::remove_dir_all(&target).with_context(|| format!("cannot empty `{}`", target.display()))?;
     }
-    eprintln!("Cold build of the demo; some minutes …");
+    note!("Cold build of the demo; some minutes …");
     let start = Instant::now();
     for arguments in build::BUILDS {
         run(place.cargo().args(arguments).arg("--target-dir").arg(&target))?;
@@ -69,7 +69,7 @@ fn demo(place: &Place) -> anyhow::Result<Figure> {
 }
 
 fn sidecar_size(place: &Place) -> anyhow::Result<Figure> {
-    eprintln!("Release build of the sidecar; some minutes the first time …");
+    note!("Release build of the sidecar; some minutes the first time …");
     run(place.cargo().args(["build", "--locked", "--release", "-p", "sidecar"]))?;
     let program = place.target.join("release").join("countersign-sidecar");
     let bytes = fs::metadata(&program).with_context(|| format!("`{}` is not there", program.display()))?.len();

@@ -45,7 +45,7 @@ pub(crate) fn servers(place: &Place) -> io::Result<bool> {
 
 fn run(place: &Place, builds: &[&[&str]], quiet: bool) -> io::Result<bool> {
     if !quiet {
-        eprintln!(
+        note!(
             "Building the programs for the first time; on two cores this takes several minutes. Later it is seconds."
         );
     }
@@ -70,7 +70,7 @@ fn silently(build: &mut Command, told: &mut bool) -> io::Result<ExitStatus> {
             return Ok(status);
         }
         if !*told && start.elapsed() > PATIENCE {
-            eprintln!("Building what changed …");
+            note!("Building what changed …");
             *told = true;
         }
         thread::sleep(POLL);

@@ -15,7 +15,7 @@ use crate::{MACHINE_LACKS, build, place::Place, real};
 pub(crate) fn main(place: &Place, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let wants_real = arguments.iter().any(|argument| argument == "--real");
     // What is told goes to stderr: stdout is the demo's.
-    if wants_real && !real::fetch_servers(&mut |line| eprintln!("{line}")) {
+    if wants_real && !real::fetch_servers(&mut |line| note!("{line}")) {
         return Ok(ExitCode::from(MACHINE_LACKS));
     }
     if !build::programs(place).context("cargo cannot be started")? {

@@ -68,11 +68,11 @@ pub(crate) fn fetch_all() -> anyhow::Result<ExitCode> {
         Err(lacking) => return Ok(refuse(&lacking)),
     };
     let nothing_to_do = peers.missing().is_empty();
-    if !peers.fetch(&mut |line| println!("{line}")) {
+    if !peers.fetch(&mut |line| say!("{line}")) {
         return Ok(ExitCode::from(MACHINE_LACKS));
     }
     let folder = peers.cache.folder().display();
-    println!("{}all real peers are in {folder}", if nothing_to_do { "Nothing to do: " } else { "Done: " });
+    say!("{}all real peers are in {folder}", if nothing_to_do { "Nothing to do: " } else { "Done: " });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn status() -> anyhow::Result<ExitCode> {
         Err(lacking) => return Ok(refuse(&lacking)),
     };
     let items = peers::inventory(&peers.cache).context("the cache cannot be read")?;
-    println!("Real peers, kept in {}", peers.cache.folder().display());
+    say!("Real peers, kept in {}", peers.cache.folder().display());
     for item in &items {
         let state = match item.state {
             State::Ready => "ready",
@@ -105,15 +105,15 @@ pub(crate) fn status() -> anyhow::Result<ExitCode> {
         let megabytes = item.bytes.div_ceil(MEGABYTE);
         let size = if item.bytes == 0 { String::new() } else { format!("{megabytes} MB") };
         let folder = item.path.file_name().unwrap_or_default().display();
-        println!("  {state:<8} {:<40} {size:>8}  {folder}", item.name);
+        say!("  {state:<8} {:<40} {size:>8}  {folder}", item.name);
     }
     if items.iter().any(|item| item.state == State::Unused) {
-        println!("\nUnused folders were made for other versions of this checkout's files; they may be deleted.");
+        say!("\nUnused folders were made for other versions of this checkout's files; they may be deleted.");
     }
     if !peers.missing().is_empty() {
-        println!("\nMissing ones are got by `cargo xtask peers fetch`.");
+        say!("\nMissing ones are got by `cargo xtask peers fetch`.");
         for Lacking { what, remedy } in machine(&peers.cache, &peers.wanted).into_iter().filter_map(Result::err) {
-            println!("  this machine lacks {what}\n    get it: {remedy}");
+            say!("  this machine lacks {what}\n    get it: {remedy}");
         }
     }
     alone::status(&peers.cache)?;
@@ -127,7 +127,7 @@ fn cache() -> Result<Cache, Lacking> {
 }
 
 fn refuse(Lacking { what, remedy }: &Lacking) -> ExitCode {
-    eprintln!("error: {what} is missing; get it: {remedy}");
+    note!("error: {what} is missing; get it: {remedy}");
     ExitCode::from(MACHINE_LACKS)
 }
 

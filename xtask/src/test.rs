@@ -28,7 +28,7 @@ pub(crate) fn main(place: &Place, embedded: bool) -> anyhow::Result<ExitCode> {
     let stages = stages(place, machine.peers);
     let mut total = Count::default();
     for (number, stage) in (1_usize..).zip(&stages) {
-        println!("\n[{number}/{}] {} … (after {})", stages.len(), stage.name, elapsed(start.elapsed()));
+        say!("\n[{number}/{}] {} … (after {})", stages.len(), stage.name, elapsed(start.elapsed()));
         let begin = Instant::now();
         let count = match stage.run(place)? {
             Outcome::Passed(count) => count,
@@ -36,25 +36,25 @@ pub(crate) fn main(place: &Place, embedded: bool) -> anyhow::Result<ExitCode> {
             Outcome::MachineLacks => return Ok(failed(place, number, stage, ExitCode::from(MACHINE_LACKS))),
         };
         let found = if stage.counts { format!(": {} passed", count.passed) } else { String::new() };
-        println!("[{number}/{}] {} done in {}{found}", stages.len(), stage.name, elapsed(begin.elapsed()));
+        say!("[{number}/{}] {} done in {}{found}", stages.len(), stage.name, elapsed(begin.elapsed()));
         total = total.and(count);
     }
     let promises = promises(&place.root.join("tests/e2e"), embedded).context("`tests/e2e` cannot be read")?;
-    println!("\n{} passed, {} failed", total.passed, total.failed);
+    say!("\n{} passed, {} failed", total.passed, total.failed);
     let on = if embedded {
         " on the embedded default; Keycloak, SPIRE and Python were left out: `cargo xtask test` has them"
     } else {
         ""
     };
-    println!("All {} tests passed, {promises} promises among them, in {}{on}.", total.passed, elapsed(start.elapsed()));
+    say!("All {} tests passed, {promises} promises among them, in {}{on}.", total.passed, elapsed(start.elapsed()));
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says how to repeat a stage that did not pass.
 fn failed(place: &Place, number: usize, stage: &Stage, exit_code: ExitCode) -> ExitCode {
-    println!("\nFailed: stage {number}, {}. To repeat it alone:", stage.name);
+    say!("\nFailed: stage {number}, {}. To repeat it alone:", stage.name);
     for command in stage.commands(place) {
-        println!("  {command}");
+        say!("  {command}");
     }
     exit_code
 }

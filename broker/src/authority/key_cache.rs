@@ -1,5 +1,6 @@
 //! A provider's keys: the last good set stays through an outage; an unknown `kid`, however often it comes, never leads
-//! to more than one fetch per 30 s, and there is never more than one in flight (`security.md` T9, `tokens.md` N43).
+//! to more than one fetch per 30 s for users and one for strangers, and there is never more than one in flight
+//! (`security.md` T9, `tokens.md` N43).
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -21,21 +22,46 @@ pub(super) struct KeyCache {
     throttle: Mutex<Throttle>,
 }
 
-/// When the provider may be asked again.
+/// For whom the keys are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// Users, or the broker itself.
+    Users,
+    /// Whoever sends something to the public door.
+    Strangers,
+}
+
+/// When the provider was asked last. Strangers wait for users' looks and for their own, users for their own alone: else
+/// who sends one unknown `kid` in 30 s would keep everybody out for as long whenever the provider takes a new key.
 #[derive(Debug, Default)]
 struct Throttle {
-    asked_at: Option<Instant>,
+    users: Option<Instant>,
+    strangers: Option<Instant>,
 }
 
 impl Throttle {
-    /// Whether it may be asked at `now`; if so, that counts as asked.
-    fn admits(&mut self, now: Instant, any_held: bool) -> bool {
+    /// Whether it may be asked at `now` for `whom`, who has waited since `arrived`; if so, that counts as asked.
+    fn admits(&mut self, whom: Whom, (arrived, now): (Instant, Instant), any_held: bool) -> bool {
         let gap = if any_held { REFRESH_GAP } else { FIRST_GAP };
-        let due = self.asked_at.is_none_or(|asked| now.saturating_duration_since(asked) >= gap);
-        if due {
-            self.asked_at = Some(now);
+        let latest = self.users.max(self.strangers);
+        let last = match whom {
+            Whom::Users => self.users,
+            Whom::Strangers => latest,
+        };
+        let due = last.is_none_or(|asked| now.saturating_duration_since(asked) >= gap);
+        let answered_meanwhile = latest.is_some_and(|asked| asked > arrived);
+        let admitted = due && !answered_meanwhile;
+        if admitted {
+            self.asked(whom, now);
         }
-        due
+        admitted
+    }
+
+    fn asked(&mut self, whom: Whom, now: Instant) {
+        match whom {
+            Whom::Users => self.users = Some(now),
+            Whom::Strangers => self.strangers = Some(now),
+        }
     }
 }
 
@@ -53,13 +79,14 @@ impl KeyCache {
     /// Fetches the keys if that is due. Whoever comes while a fetch is in flight waits for it and then finds that none
     /// is due, however long it took: a provider that is silent makes nobody wait for more than one answer. Dropped
     /// half-way, the next caller waits for the gap.
-    pub(super) async fn refresh(&self, documents: &Documents) {
+    pub(super) async fn refresh(&self, documents: &Documents, whom: Whom) {
+        let arrived = Instant::now();
         let mut throttle = self.throttle.lock().await;
-        if !throttle.admits(Instant::now(), self.any()) {
+        if !throttle.admits(whom, (arrived, Instant::now()), self.any()) {
             return;
         }
         let fetched = documents.keys().await;
-        throttle.asked_at = Some(Instant::now());
+        throttle.asked(whom, Instant::now());
         match fetched {
             Ok(keys) => self.held.store(Arc::new(keys)),
             Err(fault) => {
@@ -76,15 +103,42 @@ mod tests {
 
     #[test]
     fn any_number_of_unknown_kids_leads_to_one_fetch_in_thirty_seconds() {
+        for whom in [Whom::Users, Whom::Strangers] {
+            let (mut throttle, start) = (Throttle::default(), Instant::now());
+            let fetches = (0..60_000).filter(|ms| admits(&mut throttle, whom, start, *ms, true)).count();
+            assert_eq!(fetches, 2, "{whom:?}");
+        }
+    }
+
+    fn admits(throttle: &mut Throttle, whom: Whom, start: Instant, ms: u64, any_held: bool) -> bool {
+        let now = start.checked_add(Duration::from_millis(ms)).expect("a time");
+        throttle.admits(whom, (now, now), any_held)
+    }
+
+    #[test]
+    fn a_strangers_look_takes_no_users_away() {
         let (mut throttle, start) = (Throttle::default(), Instant::now());
-        let fetches = (0..60_000).filter(|ms| throttle.admits(start + Duration::from_millis(*ms), true)).count();
-        assert_eq!(fetches, 2);
+        assert!(admits(&mut throttle, Whom::Strangers, start, 0, true));
+        assert!(admits(&mut throttle, Whom::Users, start, 1000, true), "the provider took a new key meanwhile");
+        assert!(!admits(&mut throttle, Whom::Strangers, start, 30_999, true), "the keys are as young as that");
+        assert!(admits(&mut throttle, Whom::Strangers, start, 31_000, true));
+        assert!(admits(&mut throttle, Whom::Users, start, 31_000, true));
+    }
+
+    #[test]
+    fn who_waited_for_a_fetch_in_flight_waits_for_no_second_one() {
+        let (mut throttle, start) = (Throttle::default(), Instant::now());
+        let later = |secs| start + Duration::from_secs(secs);
+        assert!(throttle.admits(Whom::Strangers, (start, start), true));
+        throttle.asked(Whom::Strangers, later(6));
+        assert!(!throttle.admits(Whom::Users, (later(1), later(6)), true));
+        assert!(throttle.admits(Whom::Users, (later(7), later(7)), true));
     }
 
     #[test]
     fn without_any_key_the_provider_is_asked_every_second() {
         let (mut throttle, start) = (Throttle::default(), Instant::now());
-        let fetches = (0..3_000).filter(|ms| throttle.admits(start + Duration::from_millis(*ms), false)).count();
+        let fetches = (0..3_000).filter(|ms| admits(&mut throttle, Whom::Users, start, *ms, false)).count();
         assert_eq!(fetches, 3);
     }
 }

@@ -21,8 +21,17 @@ const CLIENT: &str = "txn-broker";
 
 /// A keeper that some provider gave, and its text.
 pub(crate) fn keeper(subject: &str, scope: &str, ends: u64) -> (Keeper, String) {
+    keeper_of(&json!({ "sub": subject, "scope": scope, "exp": ends }))
+}
+
+/// A keeper with these claims in the place of the usual ones, and beside them.
+pub(crate) fn keeper_of(changes: &Value) -> (Keeper, String) {
     let (issuer, keys) = ("https://keycloak.corp.example/realms/agents", fresh());
-    let text = keys.sign("JWT", &claims(issuer, subject, scope, ends)).expect("signed").to_string();
+    let mut claims = claims(issuer, "alice", "", 100);
+    for (name, value) in changes.as_object().expect("claims") {
+        claims[name] = value.clone();
+    }
+    let text = keys.sign("JWT", &claims).expect("signed").to_string();
     let raw = RawToken::parse(text.clone()).expect("short");
     let rule = KeeperRule { issuer, client: CLIENT };
     let proof = verify(&raw, keys.verifying(), &rule, at(1)).expect("verified");

@@ -1,7 +1,7 @@
 //! Whether a transaction still stands: within its own life, and, past the end of the user's token or where a rule
 //! wants it, with the provider's word that the session lives (`protocol.md` §5, K10).
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use identity::{Lifetime, Refusal, TxnToken, UnixTime};
 
@@ -10,6 +10,10 @@ use crate::{authority::Claim, grant::Person, parties::Parties, sessions::SignIn,
 /// A keeper that ends sooner is renewed on the way, where a session may be asked about later: half of the 120 s that a
 /// provider gives it (`keycloak.md` §4).
 const KEEPER_AHEAD: Duration = Duration::from_secs(60);
+
+/// A keeper that ends sooner may end on the way, by the provider's clock or for a slow answer; then the provider refuses
+/// it, and says no more of the session.
+const KEEPER_SURE: Duration = Duration::from_secs(10);
 
 /// A transaction that stands, with who its user is.
 #[derive(Debug)]
@@ -61,7 +65,8 @@ impl Standing {
     }
 }
 
-/// The transaction of `held`, if it stands. The authority is not asked about a session that it said has ended. Its user's groups and roles are renewed with the keeper.
+/// The transaction of `held`, if it stands. The authority is not asked about a session that it said has ended. Its user's
+/// groups and roles are renewed with the keeper.
 pub(super) async fn of(parties: &Parties, held: &TxnToken, now: UnixTime) -> Result<Standing, Refusal> {
     let transaction = parties.store.transaction(held.transaction()).await?;
     let transaction = transaction.ok_or(Refusal::SubjectTransactionEnded)?;
@@ -100,15 +105,37 @@ fn need(transaction: &Transaction, longest_token: Duration, now: UnixTime) -> Ne
     if keeper.remaining(now) <= KEEPER_AHEAD { Need::FreshKeeper } else { Need::Nothing }
 }
 
-/// Exchanges the keeper for itself: the provider looks at session, user and roles, and gives a fresh one.
+/// Exchanges the keeper for itself: the provider looks at session, user and roles, and gives a fresh one. Once it says
+/// that the session has ended, so has the transaction: a keeper that was refused gets too old to be asked about, and what
+/// rests on none would go on.
 async fn confirm(parties: &Parties, transaction: &Transaction, now: UnixTime) -> Result<Transaction, Refusal> {
     let authority = parties.authorities.by_issuer(&transaction.authority);
     let authority = authority.ok_or(Refusal::SubjectTransactionEnded)?;
     let keeper = parties.store.keeper(transaction, now).await?.ok_or(Refusal::SubjectTransactionEnded)?;
     let subject = authority.local_subject(&transaction.subject).ok_or(Refusal::SubjectTransactionEnded)?;
     let claim = Claim { subject: &subject, session: &transaction.session, scopes: &transaction.scopes };
-    let fresh = authority.exchange(&parties.svids, &keeper, claim, now).await?;
-    Ok(parties.store.renew_keeper(transaction, &fresh).await?)
+    match authority.exchange(&parties.svids, &keeper, claim, now).await {
+        Ok(fresh) => Ok(parties.store.renew_keeper(transaction, &fresh).await?),
+        Err(refusal) => {
+            if refusal == Refusal::SubjectSessionEnded && is_sure(transaction, now) {
+                end(parties, transaction).await;
+            }
+            Err(refusal)
+        }
+    }
+}
+
+/// A store that cannot does not take the provider's word back: this request is refused, and the next one asks again.
+async fn end(parties: &Parties, transaction: &Transaction) {
+    if let Err(fault) = parties.store.end_transaction(&transaction.id).await {
+        let error: &(dyn Error + 'static) = &fault;
+        tracing::error!(error, txn = %transaction.id, "a transaction whose session has ended stays in the store");
+    }
+}
+
+/// Whether the keeper was refused for what it stands for, and not for its age.
+fn is_sure(transaction: &Transaction, now: UnixTime) -> bool {
+    transaction.keeper_ends.is_some_and(|ends| ends.remaining(now) > KEEPER_SURE)
 }
 
 #[cfg(test)]
@@ -160,6 +187,12 @@ mod tests {
     fn long_work_keeps_its_keeper_fresh() {
         assert_eq!(need(&transaction(1000, 3000, Some(160)), LONGEST, at(100)), Need::FreshKeeper);
         assert_eq!(need(&transaction(1000, 3000, Some(161)), LONGEST, at(100)), Need::Nothing);
+    }
+
+    #[test]
+    fn a_keeper_that_may_have_ended_on_the_way_proves_no_end_of_the_session() {
+        let sure = |keeper| is_sure(&transaction(1000, 3000, keeper), at(100));
+        assert_eq!([Some(111), Some(110), Some(90), None].map(sure), [true, false, false, false]);
     }
 
     #[test]

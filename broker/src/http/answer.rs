@@ -116,6 +116,7 @@ macro_rules! of_sidecars {
     () => {
         Refusal::AccessToken(_)
             | Refusal::TxnToken(_)
+            | Refusal::SubjectMissing
             | Refusal::AccessTokenMissing
             | Refusal::TxnTokenMissing
             | Refusal::TxnTokenUnexpected

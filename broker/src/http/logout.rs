@@ -18,13 +18,14 @@ use prometheus_client::{
 use runtime::{clock, telemetry::Telemetry};
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{answer, read};
+use super::{answer, read::Posted};
 use crate::{logout::log_out, parties::Parties};
 
 /// Longest body in bytes: a token of 8 KiB, which needs no percent-encoding, with room. Keycloak's has about 900.
 const BODY_LENGTH_MAX: usize = 10 * 1024;
 /// Logouts in progress on one connection: HTTP/1.1 has one, and an HTTP/2 proxy in front of us gets as many as keep it
-/// busy, while all connections together hold no more than 160 MiB of what strangers send.
+/// busy, while all connections together are read no more than 160 MiB of what strangers send. What waits unread is
+/// bounded by HTTP/2's window for a connection, 1 MiB.
 const IN_PROGRESS_MAX: usize = 4;
 /// Longest wait for one of them: as long as a body may take.
 const TURN_TIME_MAX: Duration = Duration::from_secs(5);
@@ -98,9 +99,11 @@ async fn decide(
     request_id: &str,
     now: UnixTime,
 ) -> Result<(), Refusal> {
+    // What waits for its turn has let go of its head: a stranger's headers are compressed on the way and large here.
+    let posted = Posted::head(request, BODY_LENGTH_MAX).await?;
     let turn = timeout(TURN_TIME_MAX, turns.0.acquire()).await;
     let turn = turn.ok().and_then(Result::ok).ok_or(Refusal::FaultOverloaded)?;
-    let form = read::form(request, BODY_LENGTH_MAX).await?;
+    let form = posted.form().await?;
     let token = form.value("logout_token").ok_or(Refusal::RequestMissingParameter)?;
     let token = RawToken::parse(token.to_owned()).map_err(Refusal::LogoutToken)?;
     log_out(parties, &token, request_id, now).await?;

@@ -55,7 +55,7 @@ async fn decide(
     request::check_client(&form, requester)?;
     let target = request::target(&form, parties.registry.workload(), parties.registry.mesh())?;
     record.note(|entry| entry.target = Some(target.name().to_owned()));
-    let leave = own_use::decide(&parties.policies, requester, &target, now)?;
+    let leave = own_use::decide(&parties.policies.current(), &parties.issuer.trust_domain, requester, &target, now)?;
     record.note(|entry| leave.describe(entry));
     parties.recorder.granted(record.entry()).await?;
     drop(place);

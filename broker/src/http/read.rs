@@ -19,20 +19,48 @@ const DISCARD_LENGTH_MAX: usize = 256 * 1024;
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(1);
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// A posted form whose head was right, and is let go of; the body is still to be read.
+#[derive(Debug)]
+pub(super) struct Posted {
+    body: Body,
+    length_max: usize,
+}
+
 /// The form of `request`, whose body has at most `length_max` bytes.
 ///
 /// # Errors
 /// `request.*`.
 pub(super) async fn form(request: Request, length_max: usize) -> Result<Form, Refusal> {
-    let (parts, mut body) = request.into_parts();
-    let bytes = match check_head(&parts, length_max) {
-        Ok(()) => collect(&mut body, length_max).await,
-        Err(refusal) => Err(refusal),
-    };
-    if bytes.is_err() {
-        discard(body).await;
+    Posted::head(request, length_max).await?.form().await
+}
+
+impl Posted {
+    /// Looks at the head of `request`, whose body may have at most `length_max` bytes.
+    ///
+    /// # Errors
+    /// `request.*`.
+    pub(super) async fn head(request: Request, length_max: usize) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        match check_head(&parts, length_max) {
+            Ok(()) => Ok(Self { body, length_max }),
+            Err(refusal) => {
+                discard(body).await;
+                Err(refusal)
+            }
+        }
     }
-    Form::parse(&bytes?)
+
+    /// The form in the body.
+    ///
+    /// # Errors
+    /// `request.*`.
+    pub(super) async fn form(mut self) -> Result<Form, Refusal> {
+        let bytes = collect(&mut self.body, self.length_max).await;
+        if bytes.is_err() {
+            discard(self.body).await;
+        }
+        Form::parse(&bytes?)
+    }
 }
 
 async fn collect(body: &mut Body, length_max: usize) -> Result<Zeroizing<Vec<u8>>, Refusal> {
@@ -41,11 +69,20 @@ async fn collect(body: &mut Body, length_max: usize) -> Result<Zeroizing<Vec<u8>
     Ok(Zeroizing::new(collected.to_bytes().to_vec()))
 }
 
-/// Reads on for a moment after a refusal: a requester that is still writing when the connection closes would see a reset
-/// instead of the answer.
+/// Reads on for a moment after a refusal, and keeps nothing: a requester that is still writing when the connection closes
+/// would see a reset instead of the answer.
 async fn discard(body: Body) {
-    let rest = timeout(DISCARD_TIME_MAX, Limited::new(body, DISCARD_LENGTH_MAX).collect()).await;
-    if !matches!(rest, Ok(Ok(_))) {
+    let mut rest = Limited::new(body, DISCARD_LENGTH_MAX);
+    let end = timeout(DISCARD_TIME_MAX, async {
+        loop {
+            match rest.frame().await {
+                Some(Ok(_unwanted)) => {}
+                Some(Err(_broken_or_long)) => return false,
+                None => return true,
+            }
+        }
+    });
+    if !matches!(end.await, Ok(true)) {
         tracing::debug!("a refused request went on for too long");
     }
 }

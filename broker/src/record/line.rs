@@ -1,6 +1,9 @@
 //! One line of the record: an entry as a JSON object, bounded as tokens and registry are. It never holds a token, a
 //! token's bytes, a user's name, or text that a caller chose.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use identity::{Entry, Kind, Outcome, UnixTime};
 use serde_json::{Map, Value, json};
 
@@ -29,17 +32,22 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) struct Liner {
     sealer: Sealer,
-    policy_digest: String,
+    /// Of the rules in force, for lines of what no rule decided.
+    policy_digest: ArcSwap<String>,
 }
 
 impl Liner {
     pub(super) fn new(sealer: Sealer, policy_digest: &str) -> Self {
-        Self { sealer, policy_digest: policy_digest.to_owned() }
+        Self { sealer, policy_digest: ArcSwap::from_pointee(policy_digest.to_owned()) }
     }
 
     /// The line of an entry.
     pub(super) fn line(&self, entry: &Entry, event: Event) -> String {
         let mut line = self.head(event_name(entry, event), entry.at);
+        // Others may be in force since it was decided.
+        if let Some(set) = &entry.rule_set {
+            line.insert("pol".into(), json!(set));
+        }
         let mut put = |name: &str, value: Option<Value>| value.map(|value| line.insert(name.to_owned(), value));
         put("op", Some(json!(kind(entry.kind))));
         put("txn", entry.transaction.as_ref().map(|txn| json!(txn.as_str())));
@@ -79,6 +87,31 @@ impl Liner {
         Value::Object(line).to_string()
     }
 
+    /// The line before which `count` refusals, logouts and void lines are missing, because the disk took none.
+    pub(super) fn gap(&self, count: u64, at: UnixTime) -> String {
+        let mut line = self.head("gap", at);
+        line.insert("count".into(), json!(count));
+        Value::Object(line).to_string()
+    }
+
+    /// Other rules are in force, with this digest.
+    pub(super) fn policies_loaded(&self, digest: &str, at: UnixTime) -> String {
+        self.policy_digest.store(Arc::new(digest.to_owned()));
+        let mut line = self.head("policies", at);
+        line.insert("dec".into(), json!("allow"));
+        line.insert("code".into(), json!(""));
+        Value::Object(line).to_string()
+    }
+
+    /// A changed folder of rules had so many problems; the rules with the digest `pol` stay in force.
+    pub(super) fn policies_refused(&self, problems: usize, at: UnixTime) -> String {
+        let mut line = self.head("policies", at);
+        line.insert("dec".into(), json!("deny"));
+        line.insert("code".into(), json!("policies.not_loaded"));
+        line.insert("count".into(), json!(problems));
+        Value::Object(line).to_string()
+    }
+
     /// A keyed hash of a person's identifier.
     pub(super) fn blind(&self, name: &str) -> String {
         self.sealer.blind(name)
@@ -89,7 +122,7 @@ impl Liner {
         line.insert("v".into(), json!(VERSION));
         line.insert("t".into(), json!(event));
         line.insert("ts".into(), json!(at.secs().saturating_mul(MILLIS)));
-        line.insert("pol".into(), json!(self.policy_digest));
+        line.insert("pol".into(), json!(**self.policy_digest.load()));
         line
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    logout::store_rest,
     seal::WRAPPING_KEY_LENGTH,
     sessions::{Sessions, tests::logout},
 };
@@ -137,6 +138,27 @@ async fn an_end_is_remembered_over_a_restart_and_counts_each_transaction_once() 
     assert_eq!(again.ended(at(8200)).await.expect("reads"), [], "after two hours");
     again.purge(at(8200)).await.expect("purges");
     assert_eq!(again.ended(at(1)).await.expect("reads"), [], "and deleted");
+}
+
+#[tokio::test]
+async fn an_end_that_could_not_be_stored_is_stored_later() {
+    let folder = Folder::new("later");
+    let store = folder.open(sealer(1)).await;
+    let sessions = Sessions::new(sealer(1), Vec::new());
+    let end = |whom: Value| sessions.end(&logout(ISSUER, &whom), at(1000)).expect("ended");
+    sessions.stored(&end(json!({"sid": "stored"})));
+    let (session, user) = (end(json!({"sid": "s"})), end(json!({"sub": "alice"})));
+    store.writer.close().await;
+    store_rest(&sessions, &store, at(1001)).await;
+    assert_eq!(sessions.unstored().len(), 2, "the store cannot");
+    let store = folder.open(sealer(1)).await;
+    store_rest(&sessions, &store, at(1002)).await;
+    assert_eq!(sessions.unstored(), []);
+    let known = folder.open(sealer(1)).await.ended(at(1003)).await.expect("reads");
+    assert!(known.len() == 2 && known.contains(&session) && known.contains(&user), "{known:?}");
+    end(json!({"sid": "s"}));
+    sessions.forget(at(8200));
+    assert_eq!(sessions.unstored(), [], "and not beyond its time");
 }
 
 /// On a full disk SQLite takes a transaction back by itself. Whoever goes on with such a connection, and counts from where

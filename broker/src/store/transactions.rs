@@ -93,6 +93,15 @@ impl Store {
         row.map(|row| self.read(id, &row)).transpose()
     }
 
+    /// Deletes a transaction before its time.
+    ///
+    /// # Errors
+    /// [`StoreFault::Database`]; then it goes on.
+    pub(crate) async fn end_transaction(&self, id: &TransactionId) -> Result<(), StoreFault> {
+        sqlx::query("DELETE FROM transactions WHERE txn = ?").bind(id.as_str()).execute(&self.writer).await?;
+        Ok(())
+    }
+
     /// Puts a fresh keeper in place of the one of `transaction`, and its groups and roles into the row.
     ///
     /// # Errors

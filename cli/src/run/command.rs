@@ -103,7 +103,7 @@ impl Command {
     /// Starts `command`. By way of this very program, which has the kernel end it with us and then becomes it.
     pub(super) fn start(command: &[OsString], proxy: &str, port: u16) -> io::Result<Self> {
         let mut starter = OsCommand::new("/proc/self/exe");
-        starter.args(["dev", "become", "--parent", &std::process::id().to_string(), "--"]).args(command);
+        starter.args(["dev", "become", "--killed", "--parent", &std::process::id().to_string(), "--"]).args(command);
         for name in env::vars_os().map(|(name, _value)| name).filter(|name| is_withheld(name)) {
             starter.env_remove(name);
         }

@@ -10,7 +10,7 @@ use super::{
     utc::{relative, utc},
     verdict::Verdict,
 };
-use crate::text::{Line, Tone};
+use crate::text::{Line, Tone, is_hidden};
 
 /// Column of values.
 const COLUMN: usize = 19;
@@ -70,7 +70,7 @@ pub(super) fn as_json(parts: &Parts, verdict: &Verdict, source: &Source) -> Stri
         "reason": reason,
         "code": code,
     });
-    format!("{object}\n")
+    format!("{}\n", escaped(&object.to_string()))
 }
 
 fn verdict_lines(verdict: &Verdict) -> Vec<Line> {
@@ -93,7 +93,7 @@ fn verdict_lines(verdict: &Verdict) -> Vec<Line> {
 
 fn member(name: &str, value: &str) -> Line {
     let hang = COLUMN.saturating_add(2);
-    Line::hanging(2, hang).column(visible(name), COLUMN, Tone::Dim).add(visible(value), Tone::Plain)
+    Line::hanging(2, hang).column(name, COLUMN, Tone::Dim).add(value, Tone::Plain)
 }
 
 /// A value in words.
@@ -151,10 +151,19 @@ fn holds_token(text: &str) -> bool {
     text.split(|character| !in_alphabet(character)).any(|run| run.starts_with(TOKEN_BEGIN))
 }
 
-/// Characters that change the direction or width of what follows could make one claim look like another.
-fn visible(text: &str) -> String {
-    let hidden = |character: char| matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    text.chars().map(|character| if hidden(character) { '\u{fffd}' } else { character }).collect()
+/// JSON leaves the second set of control characters, and hidden ones, as they are; a terminal obeys them. In JSON they
+/// stand in strings alone, where an escape means the same.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() || is_hidden(character) {
+            let mut units = [0_u16; 2];
+            text.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -166,7 +175,7 @@ mod tests {
         let claims = json!({
             "iss": "https://broker.agents.svc", "sub": "alice", "aud": "https://tickets.tools.svc/mcp", "iat": 1_000_000,
             "exp": 1_000_060, "act": { "sub": "spiffe://d/b", "act": { "sub": "spiffe://d/a" } }, "scope": "tickets:read",
-            "nested": { "token": "x eyJhbGciOiJub25lIn0.e30.c2ln" }, "spoof": "a\u{202e}b\u{1b}[31m", "list": [1, "two"],
+            "nested": { "token": "x eyJhbGciOiJub25lIn0.e30.c2ln" }, "spoof": "a\u{202e}b\u{1b}[31m\u{9b}2J\u{61c}\u{e0041}", "list": [1, "two"],
         });
         Parts::of(&token(&json!({ "alg": "ES256", "kid": "k1" }), &claims)).expect("parts")
     }
@@ -188,7 +197,8 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} in\n{text}");
         }
-        assert!(!text.contains("eyJ") && !text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
+        assert!(!text.contains("eyJ"), "{text}");
+        assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{61c}', '\u{e0041}']), "{text}");
         assert!(text.find("iss").expect("shown") < text.find("list").expect("shown"), "what matters comes first");
     }
 
@@ -199,6 +209,8 @@ mod tests {
         let value: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((&value["verified"], &value["keys"], &value["code"]), (&json!(false), &Value::Null, &Value::Null));
         assert_eq!(value["claims"]["nested"]["token"], LEFT_OUT);
+        assert_eq!(value["claims"]["spoof"], parts().claims["spoof"], "the same for programs");
+        assert!(text.trim_end().chars().all(|character| !character.is_control() && !is_hidden(character)), "{text:?}");
         assert!(!text.contains("eyJ"), "{text}");
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
 
 /// Longest body of an answer in bytes: the demo's are a few hundred.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Longest call. The longest real one crosses five processes and one broker call each.
+/// Longest call where nothing else is said. The longest real one crosses five processes and one broker call each.
 const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A call about to be made.
@@ -24,6 +24,7 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 pub struct Call {
     request: http::request::Builder,
     body: Bytes,
+    time_max: Duration,
 }
 
 /// What came back.
@@ -64,15 +65,21 @@ pub enum AnswerFault {
     #[error("the body of the answer cannot be read")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It took too long.
-    #[error("no answer within {} seconds", CALL_TIME_MAX.as_secs())]
-    TooSlow,
+    #[error("no answer within {} seconds", .0.as_secs())]
+    TooSlow(Duration),
 }
 
 impl Call {
     /// A call of `method` at `url`: an absolute `http://` URL.
     #[must_use]
     pub fn new(method: Method, url: &str) -> Self {
-        Self { request: Request::builder().method(method).uri(url), body: Bytes::new() }
+        Self { request: Request::builder().method(method).uri(url), body: Bytes::new(), time_max: CALL_TIME_MAX }
+    }
+
+    /// Sets how long the answer may take, instead of 20 s.
+    #[must_use]
+    pub fn within(self, time_max: Duration) -> Self {
+        Self { time_max, ..self }
     }
 
     /// Adds a header.
@@ -107,11 +114,12 @@ impl Call {
     /// # Errors
     /// [`AnswerFault`]. Dropped half-way, the call may or may not have been made.
     pub async fn send(self) -> Result<Answer, AnswerFault> {
+        let time_max = self.time_max;
         let mut request = self.into_request()?;
         let address = authority(request.uri())?;
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         *request.uri_mut() = path.try_into().map_err(http::Error::from)?;
-        bounded(dial(&address, request)).await
+        bounded(time_max, dial(&address, request)).await
     }
 
     /// Sends the call to `proxy` (`http://host:port`), in absolute form (RFC 9112 §3.2.2).
@@ -119,9 +127,10 @@ impl Call {
     /// # Errors
     /// As [`Call::send`].
     pub async fn send_through(self, proxy: &str) -> Result<Answer, AnswerFault> {
+        let time_max = self.time_max;
         let request = self.into_request()?;
         let address = authority(&proxy.parse().map_err(|_malformed| AnswerFault::Url(proxy.to_owned()))?)?;
-        bounded(dial(&address, request)).await
+        bounded(time_max, dial(&address, request)).await
     }
 
     /// Sends the call over `stream`, which is connected already, in origin form.
@@ -129,10 +138,11 @@ impl Call {
     /// # Errors
     /// As [`Call::send`].
     pub async fn send_over(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send) -> Result<Answer, AnswerFault> {
+        let time_max = self.time_max;
         let mut request = self.into_request()?;
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         *request.uri_mut() = path.try_into().map_err(http::Error::from)?;
-        bounded(exchange(stream, request)).await
+        bounded(time_max, exchange(stream, request)).await
     }
 
     fn into_request(self) -> Result<Request<Full<Bytes>>, AnswerFault> {
@@ -187,8 +197,11 @@ fn authority(url: &Uri) -> Result<String, AnswerFault> {
     Ok(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)))
 }
 
-async fn bounded(call: impl Future<Output = Result<Answer, AnswerFault>>) -> Result<Answer, AnswerFault> {
-    timeout(CALL_TIME_MAX, call).await.unwrap_or(Err(AnswerFault::TooSlow))
+async fn bounded(
+    time_max: Duration,
+    call: impl Future<Output = Result<Answer, AnswerFault>>,
+) -> Result<Answer, AnswerFault> {
+    timeout(time_max, call).await.unwrap_or(Err(AnswerFault::TooSlow(time_max)))
 }
 
 async fn dial(address: &str, request: Request<Full<Bytes>>) -> Result<Answer, AnswerFault> {

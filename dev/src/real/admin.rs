@@ -1,10 +1,15 @@
 //! Keycloak's admin API, as the administrator of a Keycloak that this machine started: sets what changes from run to
 //! run, and does to users and sessions what an administrator does.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::apps::{Answer, AnswerFault, Call};
+
+/// Longest wait for Keycloak. Making a realm takes 2 s on an idle machine, and more than 20 s on a busy one.
+const ANSWER_MAX: Duration = Duration::from_secs(120);
 
 /// The administrator of one realm. Tokens of the admin client live 60 s, so each call gets its own.
 #[derive(Clone, Debug)]
@@ -166,7 +171,9 @@ impl Admin {
 
     async fn send(&self, method: Method, url: &str, body: Option<&Value>) -> Result<Answer, AdminFault> {
         let what = format!("{method} {url}");
-        let mut call = Call::new(method, url).header("authorization", &format!("Bearer {}", self.token().await?));
+        let mut call = Call::new(method, url)
+            .within(ANSWER_MAX)
+            .header("authorization", &format!("Bearer {}", self.token().await?));
         if let Some(body) = body {
             call = call.json(body);
         }
@@ -177,7 +184,10 @@ impl Admin {
         let url = format!("{}/realms/master/protocol/openid-connect/token", self.base);
         let (user, password) = peers::development::ADMIN;
         let form = [("grant_type", "password"), ("client_id", "admin-cli"), ("username", user), ("password", password)];
-        let answer = accepted(format!("POST {url}"), Call::new(Method::POST, &url).form(&form).send().await?)?;
+        let answer = accepted(
+            format!("POST {url}"),
+            Call::new(Method::POST, &url).within(ANSWER_MAX).form(&form).send().await?,
+        )?;
         answer.text("/access_token").ok_or_else(|| AdminFault::Missing("access token for its administrator".to_owned()))
     }
 }

@@ -5,7 +5,9 @@ mod config;
 mod node;
 
 use std::{
-    io,
+    fs::{DirBuilder, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process::{Output, Stdio},
     time::Duration,
@@ -97,7 +99,8 @@ impl Spire {
         let spire = Self { programs, folder: folder.to_owned(), trust_domain: trust_domain.to_owned(), ports };
         for name in ["server", "agent"] {
             let path = folder.join(name);
-            std::fs::create_dir(&path).map_err(|source| SpireFault::File { path, source })?;
+            let made = DirBuilder::new().mode(0o700).create(&path);
+            made.map_err(|source| SpireFault::File { path, source })?;
         }
         for (name, text) in node::certificates()? {
             spire.write(name, &text)?;
@@ -248,9 +251,18 @@ impl Spire {
         command
     }
 
+    /// Whoever speaks to this socket decides who is who, so it lies in the server's folder, which is its owner's alone:
+    /// SPIRE lets the owner's group speak to it.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.folder.join("server/api.sock")
+    }
+
+    /// The folder lets others through to the Workload API, and the node's key would make any of them the node.
     fn write(&self, name: &str, text: &str) -> Result<(), SpireFault> {
         let path = self.folder.join(name);
-        std::fs::write(&path, text).map_err(|source| SpireFault::File { path, source })
+        let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|source| SpireFault::File { path, source })
     }
 
     /// A command whose answer is JSON.
@@ -278,7 +290,7 @@ impl Spire {
     async fn output(&self, words: &[&str], input: Option<&str>) -> io::Result<Output> {
         let mut child = Command::new(&self.programs.server)
             .args(words)
-            .args(["-socketPath", &self.folder.join("server.sock").display().to_string()])
+            .args(["-socketPath", &self.admin_socket().display().to_string()])
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -298,5 +310,31 @@ impl Authority {
             Self::X509 => "x509",
             Self::Jwt => "jwt",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::up::tests::Scratch;
+
+    #[test]
+    fn nobody_else_reads_a_key_or_reaches_the_admin_socket() {
+        let scratch = Scratch::new();
+        let programs = peers::Spire { server: "/s".into(), agent: "/a".into(), discovery: "/d".into() };
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let ports = Ports { server: address, server_health: address, agent_health: address, keys: address };
+        let folder = scratch.path("spire");
+        std::fs::create_dir(&folder).expect("made");
+        let spire = Spire::prepare(programs, &folder, "corp.example", ports).expect("prepared");
+        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        for entry in std::fs::read_dir(&folder).expect("read").map(|entry| entry.expect("an entry").path()) {
+            assert_eq!(mode(&entry) & 0o077, 0, "{}", entry.display());
+        }
+        let socket = spire.admin_socket();
+        assert_eq!(mode(socket.parent().expect("a folder")), 0o700, "SPIRE gives the socket to the group");
+        assert!(config::server(&spire).contains(&format!("socket_path = \"{}\"", socket.display())));
     }
 }

@@ -1,5 +1,5 @@
 //! One supervised process: started with a clean environment, its output in a file, waited for, ended in order.
-//! It never outlives its supervisor: its standard input closes with it, and it is killed when dropped.
+//! It never outlives its supervisor: its standard input closes with it, and dropped it is killed, with what it holds.
 
 use std::{
     collections::BTreeMap,
@@ -12,13 +12,13 @@ use std::{
 };
 
 use http::Method;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{
     process::{Child as OsChild, ChildStdin, Command},
     time::{Instant, sleep, timeout},
 };
 
-use super::fault::Problem;
+use super::{fault::Problem, leftover::make_private};
 use crate::apps::Call;
 
 /// How often readiness is looked at.
@@ -70,7 +70,7 @@ impl Child {
         let log = open_log(&recipe).map_err(|source| Problem::File { path: recipe.log.clone(), source })?;
         let second = log.try_clone().map_err(Problem::Spawn)?;
         if let Some(folder) = recipe.ready_file.parent() {
-            fs::create_dir_all(folder).map_err(|source| Problem::File { path: folder.to_owned(), source })?;
+            make_private(folder).map_err(|source| Problem::File { path: folder.to_owned(), source })?;
         }
         if let Err(source) = fs::remove_file(&recipe.ready_file)
             && source.kind() != io::ErrorKind::NotFound
@@ -153,16 +153,29 @@ impl Child {
         }
         tracing::warn!(process = self.recipe.name, "did not end when asked; sending SIGTERM");
         self.signal(Signal::TERM);
-        if timeout(STOP_WITHIN, self.process.wait()).await.is_err()
-            && let Err(error) = self.process.kill().await
-        {
+        if timeout(STOP_WITHIN, self.process.wait()).await.is_ok() {
+            return;
+        }
+        self.kill_group();
+        if let Err(error) = self.process.kill().await {
             tracing::warn!(%error, process = self.recipe.name, "could not be killed");
         }
     }
 
+    /// Kills it and the foreign program that it may hold, which is in its process group. Once it was waited for, its
+    /// number may be another's: then nothing is sent.
+    fn kill_group(&self) {
+        if let Some(Err(error)) = self.os_pid().map(|pid| kill_process_group(pid, Signal::KILL)) {
+            tracing::debug!(%error, process = self.recipe.name, "its group cannot be killed");
+        }
+    }
+
+    fn os_pid(&self) -> Option<Pid> {
+        self.process.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
+    }
+
     fn signal(&self, signal: Signal) {
-        let pid = self.process.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        if let Some(Err(error)) = pid.map(|pid| kill_process(pid, signal)) {
+        if let Some(Err(error)) = self.os_pid().map(|pid| kill_process(pid, signal)) {
             tracing::debug!(%error, process = self.recipe.name, "it cannot be signalled");
         }
     }
@@ -185,6 +198,12 @@ impl Child {
             Ok(answer) => Some(String::from_utf8_lossy(&answer.body).trim().to_owned()),
             Err(fault) => Some(fault.to_string()),
         }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill_group();
     }
 }
 

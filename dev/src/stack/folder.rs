@@ -2,29 +2,42 @@
 
 use std::{
     env,
-    fs::{self, DirBuilder, OpenOptions},
-    io::Write as _,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
     os::unix::{
         ffi::OsStrExt as _,
         fs::{DirBuilderExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use aws_lc_rs::rand;
 
-use super::fault::{Problem, StackFault};
+use super::{
+    fault::{Problem, StackFault},
+    leftover::{self, WORK_FOLDER, make_passage, make_private},
+};
 
 /// Longest path of a Unix socket in bytes: `sun_path` less its closing zero (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 const SOCKET: &str = "identity.sock";
+/// The longest path of a socket in it.
+const LONGEST_SOCKET: &str = "spire/server/api.sock";
+/// A process that was killed this very moment may still be writing: how often, and how far apart, removal is tried.
+const REMOVALS_MAX: usize = 40;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 const RECORD: &str = "record.jsonl";
 
 /// A folder that nobody else reads. Removed when dropped, unless something is left.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    leave: Leave,
+    /// `None`: another process removes it.
+    leave: Option<Leave>,
+    /// Tells those who look for leftovers that it is in use.
+    _lock: File,
 }
 
 /// What stays of the work folder after a stop.
@@ -41,16 +54,18 @@ pub enum Leave {
 impl Folder {
     /// Makes the folder under TMPDIR, with mode 0700.
     pub(super) fn make() -> Result<Self, StackFault> {
-        Self::make_in(&env::temp_dir())
+        let parent = env::temp_dir();
+        leftover::sweep(&parent);
+        Self::make_in(&parent)
     }
 
     fn make_in(parent: &Path) -> Result<Self, StackFault> {
-        let path = parent.join(format!("countersign-{}", random_name()));
+        let path = parent.join(format!("{WORK_FOLDER}{}", random_name()));
         let unmade =
             |path: &Path, source| StackFault::general(Problem::NoFolder { path: path.to_owned(), source }, None);
         // Every process has it in its configuration, which says absolute paths.
         let path = std::path::absolute(&path).map_err(|source| unmade(&path, source))?;
-        let socket = path.join(SOCKET);
+        let socket = path.join(LONGEST_SOCKET);
         if socket.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
             return Err(StackFault::general(Problem::PathTooLong(socket), None));
         }
@@ -59,11 +74,15 @@ impl Folder {
         }
         let made = DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|source| unmade(&path, source))?;
-        let folder = Self { path, leave: Leave::Nothing };
-        for name in ["log", "ready", "policies", "ledger", "store"] {
+        let lock = leftover::hold_new(&path).map_err(|source| unmade(&path, source))?;
+        let folder = Self { path, leave: Some(Leave::Nothing), _lock: lock };
+        for name in ["log", "policies", "ledger", "store"] {
             let path = folder.path.join(name);
-            fs::create_dir(&path).map_err(|source| folder.fault(path.clone(), source))?;
+            make_private(&path).map_err(|source| folder.fault(path.clone(), source))?;
         }
+        // Each process writes into a folder of its own in there.
+        let ready = folder.path.join("ready");
+        make_passage(&ready).map_err(|source| folder.fault(ready.clone(), source))?;
         Ok(folder)
     }
 
@@ -102,7 +121,12 @@ impl Folder {
 
     /// What stays when this is dropped; until it is said, nothing does.
     pub(super) fn leave(&mut self, leave: Leave) {
-        self.leave = leave;
+        self.leave = Some(leave);
+    }
+
+    /// It is another process's from now on, which holds its lock and removes it.
+    pub(super) fn hand_over(&mut self) {
+        self.leave = None;
     }
 
     fn fault(&self, path: PathBuf, source: std::io::Error) -> StackFault {
@@ -115,7 +139,16 @@ impl Folder {
         eprintln!("the stack's work folder stays: {}", self.path.display());
     }
 
-    fn remove_all_but_record(&self) -> std::io::Result<()> {
+    fn remove(&self) -> io::Result<()> {
+        match self.leave {
+            None => Ok(()),
+            Some(Leave::Everything) => leftover::keep(&self.path),
+            Some(Leave::Record) => self.remove_all_but_record(),
+            Some(Leave::Nothing) => fs::remove_dir_all(&self.path),
+        }
+    }
+
+    fn remove_all_but_record(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
             if path == self.ledger() {
@@ -129,15 +162,18 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
+            self.leave = Some(Leave::Everything);
             self.point_out();
-            return;
         }
-        let removed = match self.leave {
-            Leave::Everything => Ok(()),
-            Leave::Record => self.remove_all_but_record(),
-            Leave::Nothing => fs::remove_dir_all(&self.path),
-        };
+        let mut removed = self.remove();
+        for _attempt in 0..REMOVALS_MAX {
+            if removed.is_ok() {
+                return;
+            }
+            thread::sleep(REMOVAL_PAUSE);
+            removed = self.remove();
+        }
         if let Err(error) = removed {
             tracing::warn!(%error, folder = %self.path.display(), "the work folder could not be removed");
         }
@@ -153,7 +189,7 @@ fn is_plain(byte: &u8) -> bool {
 fn random_name() -> String {
     let mut bytes = [0_u8; 6];
     if rand::fill(&mut bytes).is_err() {
-        return std::process::id().to_string();
+        return format!("{:012x}", std::process::id());
     }
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,11 +1,12 @@
 //! What broker and sidecars stand on: who gives identities, and who knows the users. Embedded or real.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use super::{
     IDENTITY, KEYCLOAK, PROVIDER, Peers, Problem, SPIRE_AGENT, SPIRE_KEYS, SPIRE_SERVER, StackFault,
     child::{Child, Recipe},
     identities::Identities,
+    leftover::{make_passage, make_private},
     start::{CLI, Ground, words},
 };
 use crate::{
@@ -83,7 +84,8 @@ impl Ground {
         };
         let ports = spire::Ports { server, server_health, agent_health, keys };
         let folder = self.folder.path().join("spire");
-        fs::create_dir(&folder).map_err(|source| failed(Problem::File { path: folder.clone(), source }))?;
+        // Workloads get through it to the Workload API.
+        make_passage(&folder).map_err(|source| failed(Problem::File { path: folder.clone(), source }))?;
         let spire = Spire::prepare(programs, &folder, &self.options.trust_domain, ports);
         let spire = spire.map_err(|fault| failed(fault.into()))?;
 
@@ -131,7 +133,9 @@ impl Ground {
         };
         let ports = keycloak::Ports { main, management };
         let home = self.folder.path().join("keycloak");
-        keycloak::prepare(&built, &home).map_err(|source| failed(Problem::File { path: home.clone(), source }))?;
+        // Its database holds the keys that sign users' tokens.
+        let prepared = make_private(&home).and_then(|()| keycloak::prepare(&built, &home));
+        prepared.map_err(|source| failed(Problem::File { path: home.clone(), source }))?;
         let command = keycloak::command(&home, &ports);
         let mut recipe = self.tether(KEYCLOAK, Some(ports.ready_url()), command);
         recipe.arguments.extend(words(&["--address", &format!("base={}", ports.base())]));

@@ -3,7 +3,10 @@
 //! A guest's process is never the stack's child, and a guest never gets more than one identity.
 
 use std::{
+    fs::{self, File},
+    io::Read as _,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::ExitStatus,
     time::Duration,
@@ -18,8 +21,12 @@ use super::{
     child::{Child, Recipe, sidecar_name},
     files::ISSUER,
     start::{SIDECAR_PROGRAM, binaries_beside_us},
+    users,
     yaml::to_yaml,
 };
+
+/// Longest file of certificate authorities: ten times those of a system.
+const OUTSIDE_LENGTH_MAX: u64 = 4 * 1024 * 1024;
 
 /// A workload that may join.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +67,8 @@ pub struct SidecarRecipe {
     pub log: PathBuf,
     /// Where it tells its addresses.
     pub ready_file: PathBuf,
+    /// The user that it runs as; `None`: whoever starts it.
+    pub user: Option<u32>,
 }
 
 /// A guest's sidecar, started by whoever got the recipe. It ends with its starter, however that ends.
@@ -73,8 +82,9 @@ impl Stack {
         self.options.broker.get("issuer").and_then(Value::as_str).unwrap_or(ISSUER)
     }
 
-    /// Makes ready for `guest`: where identities go by the path of the program, it gets a program and an entry of its
-    /// own. To be called once for a guest; the recipe serves for every start of its sidecar.
+    /// Makes ready for `guest`, whose file was written: where identities go by the path of the program, it gets a program
+    /// and an entry of its own, and a user of its own where members have one. To be called once for a guest; the recipe
+    /// serves for every start of its sidecar.
     ///
     /// # Errors
     /// SPIRE refuses, or the program is missing or cannot be placed.
@@ -84,12 +94,14 @@ impl Stack {
         let programs = programs.map_err(|fault| self.fault(&name, Problem::Spawn(fault)))?;
         let log = format!("--log={}", self.options.log);
         let arguments = ["--config", &self.guest_file(guest), "--exit-on-stdin-close", &log];
+        let files = [self.folder.path().join(file_name(guest))];
+        let user = users::own(&self.options.peers, &name, &self.folder, &files);
         let recipe = Recipe {
+            user: user.map_err(|problem| self.fault(&name, problem))?,
             program: programs.join(SIDECAR_PROGRAM),
             arguments: arguments.map(str::to_owned).to_vec(),
             held: Vec::new(),
             environment: Vec::new(),
-            user: None,
             identities: vec![(guest.id.to_string(), String::new())],
             log: self.folder.log(&name),
             ready_file: self.folder.ready(&name),
@@ -101,15 +113,15 @@ impl Stack {
         }
         let mut recipes = [recipe];
         let expected = self.identities.expect(&mut recipes).await;
-        let [Recipe { name, program, arguments, environment, log, ready_file, .. }] = recipes;
+        let [Recipe { name, program, arguments, environment, log, ready_file, user, .. }] = recipes;
         expected.map_err(|problem| self.fault(&name, problem))?;
-        Ok(SidecarRecipe { name, program, arguments, environment, log, ready_file })
+        Ok(SidecarRecipe { name, program, arguments, environment, log, ready_file, user })
     }
 
     /// Writes the file of `guest`'s sidecar. `outside`: who vouches for services at `https://`.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written, or that of `outside` not be read.
     pub fn write_guest(&self, guest: &Guest, doors: &GuestDoors, outside: Option<&Path>) -> Result<(), StackFault> {
         let mut file = json!({
             "workload_api": self.workload_api,
@@ -122,6 +134,7 @@ impl Stack {
             "agent": { "listen": doors.agent.to_string() },
             "admin": { "listen": "127.0.0.1:0" },
         });
+        let outside = outside.map(|authorities| self.readable(guest, authorities)).transpose()?;
         if let Some(members) = file.as_object_mut() {
             let edge = doors.edge.map(|edge| json!({ "listen": edge.to_string(), "danger_plain": true }));
             members.extend(edge.map(|edge| ("edge".to_owned(), edge)));
@@ -144,6 +157,25 @@ impl Stack {
         registered.map_err(|fault| self.fault(IDENTITY, fault.into()))
     }
 
+    /// A file of the user's as the sidecar can read it: where it runs as somebody else, by a copy.
+    fn readable(&self, guest: &Guest, file: &Path) -> Result<PathBuf, StackFault> {
+        if !users::are_own(&self.options.peers) {
+            return Ok(file.to_owned());
+        }
+        let name = sidecar_name(&guest.name);
+        let failed = |path: &Path, source| self.fault(&name, Problem::File { path: path.to_owned(), source });
+        let copy = self.folder.path().join(format!("{name}-outside.pem"));
+        let mut authorities = Vec::new();
+        let read = File::open(file).and_then(|opened| opened.take(OUTSIDE_LENGTH_MAX).read_to_end(&mut authorities));
+        read.map_err(|source| failed(file, source))?;
+        // Certificates are no secret.
+        let written = fs::write(&copy, authorities);
+        written
+            .and_then(|()| fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)))
+            .map_err(|source| failed(&copy, source))?;
+        Ok(copy)
+    }
+
     fn guest_file(&self, guest: &Guest) -> String {
         self.folder.path().join(file_name(guest)).display().to_string()
     }
@@ -155,8 +187,8 @@ impl GuestSidecar {
     /// # Errors
     /// The program or a file that it needs is missing.
     pub fn start(recipe: &SidecarRecipe) -> Result<Self, Problem> {
-        let SidecarRecipe { name, program, arguments, environment, log, ready_file } = recipe.clone();
-        let (held, identities, user) = (Vec::new(), Vec::new(), None);
+        let SidecarRecipe { name, program, arguments, environment, log, ready_file, user } = recipe.clone();
+        let (held, identities) = (Vec::new(), Vec::new());
         let has_admin = true;
         let recipe =
             Recipe { name, program, arguments, held, environment, user, identities, log, ready_file, has_admin };

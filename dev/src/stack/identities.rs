@@ -3,7 +3,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     str::FromStr as _,
     time::Duration,
@@ -14,11 +14,15 @@ use identity::SpiffeId;
 use super::{
     Problem,
     child::{Child, Recipe},
+    leftover::make_passage,
 };
 use crate::{
     identity::Registrar,
     real::spire::{Entry, Spire},
 };
+
+/// The bits of a program that everybody may run.
+const RUNS_FOR_ALL: u32 = 0o005;
 
 /// Who gives identities.
 #[derive(Debug)]
@@ -41,8 +45,8 @@ impl Identities {
         let mut entries = Vec::new();
         for recipe in recipes.iter_mut().filter(|recipe| !recipe.identities.is_empty()) {
             let folder = programs.join(&recipe.name);
-            recipe.program =
-                place(&recipe.program, &folder).map_err(|source| Problem::File { path: folder.clone(), source })?;
+            recipe.program = place(&recipe.program, &folder, recipe.user)
+                .map_err(|source| Problem::File { path: folder.clone(), source })?;
             recipe.environment.extend(let_the_agent_look());
             entries.extend(recipe.identities.iter().map(|(id, hint)| Entry {
                 id: id.clone(),
@@ -85,13 +89,21 @@ impl Identities {
 }
 
 /// Puts a program into a folder of its own, by a second name for the same file where the file system lets us, and
-/// returns its path as `/proc/PID/exe` will say it.
-fn place(program: &Path, folder: &Path) -> io::Result<PathBuf> {
+/// returns its path as `/proc/PID/exe` will say it. A user of its own must be able to run it.
+fn place(program: &Path, folder: &Path, user: Option<u32>) -> io::Result<PathBuf> {
     let name = program.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    fs::DirBuilder::new().mode(0o711).recursive(true).create(folder)?;
+    for folder in folder.parent().into_iter().chain([folder]) {
+        make_passage(folder)?;
+    }
     let placed = folder.join(name);
-    if !placed.exists() && fs::hard_link(program, &placed).is_err() {
+    if placed.exists() {
+        return fs::canonicalize(placed);
+    }
+    let runs_for_all = fs::metadata(program)?.permissions().mode() & RUNS_FOR_ALL == RUNS_FOR_ALL;
+    let may_link = user.is_none() || runs_for_all;
+    if !may_link || fs::hard_link(program, &placed).is_err() {
         fs::copy(program, &placed)?;
+        fs::set_permissions(&placed, fs::Permissions::from_mode(0o755))?;
     }
     fs::canonicalize(placed)
 }

@@ -1,10 +1,10 @@
 //! Keycloak and SPIRE without a broker, for people who want to look at them or try something.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Leave, Peers, Problem, StackFault, StackOptions, child::Child, folder::Folder, foundation::Foundation,
-    identities::Identities, start::Ground, users::LETS_THROUGH,
+    identities::Identities, leftover::make_passage, start::Ground,
 };
 use crate::real::admin::Admin;
 
@@ -29,18 +29,20 @@ impl PeersAlone {
         let ground = Ground::prepare(options)?;
         // Any user may ask the Workload API; attestation decides.
         let path = ground.folder.path();
-        fs::set_permissions(path, fs::Permissions::from_mode(LETS_THROUGH))
+        make_passage(path)
             .map_err(|source| StackFault::general(Problem::File { path: path.to_owned(), source }, None))?;
         let Foundation { children, identities, workload_api, issuer, admin } = ground.lay_foundation().await?;
-        let (keys, node) = match &identities {
-            Identities::Spire { spire, .. } => (spire.keys_url(), spire.node()),
+        let (keys, node, admin_socket) = match &identities {
+            Identities::Spire { spire, .. } => {
+                (spire.keys_url(), spire.node(), format!("unix://{}", spire.admin_socket().display()))
+            }
             Identities::Embedded(_) => Default::default(),
         };
         let addresses = BTreeMap::from([
             ("issuer", issuer),
             ("keycloak", admin.as_ref().map(Admin::base).unwrap_or_default().to_owned()),
             ("workload_api", workload_api),
-            ("spire_server", format!("unix://{}", path.join("spire/server.sock").display())),
+            ("spire_server", admin_socket),
             ("spire_keys", keys),
             ("spire_node", node),
             ("logs", path.join("log").display().to_string()),

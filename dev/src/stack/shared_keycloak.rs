@@ -1,7 +1,7 @@
 //! A Keycloak that the stacks of one program share, each with a realm of its own.
 
 use super::{
-    Leave, Peers, StackFault, StackOptions,
+    Peers, StackFault, StackOptions,
     child::Child,
     foundation::READY_WITHIN,
     start::{Ground, words},
@@ -29,7 +29,7 @@ impl SharedKeycloak {
         let mut child = ground.spawn(recipe, None)?;
         ground.ready(&mut child, READY_WITHIN).await?;
         // From here on it is the process's to remove.
-        ground.folder.leave(Leave::Everything);
+        ground.folder.hand_over();
         Ok(Self { base, child })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::try_join_all;
 
 use super::{
-    App, BROKER, IDENTITY, KEYCLOAK, Leave, Member, Peers, Port, Problem, Stack, StackFault, StackOptions,
+    App, BROKER, IDENTITY, KEYCLOAK, Leave, Member, Port, Problem, Stack, StackFault, StackOptions,
     child::{Child, Recipe, sidecar_name},
     files::{self, Facts},
     folder::Folder,
@@ -153,18 +153,7 @@ impl Ground {
 
     /// On a real SPIRE, where we are root, each of our workloads is a user of its own, and owns its files.
     fn own_user(&self, name: &str, files: &[PathBuf]) -> Result<Option<u32>, StackFault> {
-        if self.options.peers == Peers::Embedded || !users::we_are_root() {
-            return Ok(None);
-        }
-        let mut files = files.to_vec();
-        if let Some(folder) = self.folder.ready(name).parent() {
-            let unmade = |source| self.fault(name, Problem::File { path: folder.to_owned(), source });
-            fs::create_dir_all(folder).map_err(unmade)?;
-            files.push(folder.to_owned());
-        }
-        let user = users::of(name);
-        users::give(user, self.folder.path(), &files).map_err(|fault| self.fault(name, fault))?;
-        Ok(Some(user))
+        users::own(&self.options.peers, name, &self.folder, files).map_err(|problem| self.fault(name, problem))
     }
 
     /// `None` where the app is somebody else's.

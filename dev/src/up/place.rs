@@ -19,12 +19,14 @@ use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
+use crate::stack::is_work_folder;
+
 /// Longest name of an instance: its socket's path must stay short.
 const NAME_LENGTH_MAX: usize = 32;
 /// Longest path of a Unix socket in bytes: `sun_path` less its closing zero (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
-/// How work folders of stacks are called.
-const WORK_FOLDER: &str = "countersign-";
+/// How the folder is called where nobody says where such folders are; the user's number follows.
+const IN_TEMPORARY: &str = "countersign-";
 /// How often the lock is tried: somebody may be asking for it just now, or may just have removed its file.
 const LOCK_ATTEMPTS_MAX: usize = 16;
 /// The pause between.
@@ -94,7 +96,7 @@ impl Place {
         let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
         let folder = match runtime {
             Some(runtime) => runtime.join("countersign"),
-            None => env::temp_dir().join(format!("{WORK_FOLDER}{}", geteuid().as_raw())),
+            None => env::temp_dir().join(format!("{IN_TEMPORARY}{}", geteuid().as_raw())),
         };
         Self::within(folder, name)
     }
@@ -195,6 +197,7 @@ impl Place {
     /// Only ever called by who holds the lock.
     fn clear(&self) -> Cleared {
         let note = fs::read(self.file("json")).ok().and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+        // Read from a folder of our own, and still nothing else than a work folder is removed by it.
         let work_folder = note.map(|note| note.work_folder).filter(|folder| is_work_folder(folder));
         let socket = remove(&self.socket());
         let note = remove(&self.file("json"));
@@ -262,16 +265,6 @@ fn remove(path: &Path) -> bool {
 
 fn is_ours_alone(found: &fs::Metadata) -> bool {
     found.uid() == geteuid().as_raw() && found.mode() & 0o077 == 0
-}
-
-/// A note is read from a folder of our own, and still nothing else than a work folder is removed by it.
-fn is_work_folder(path: &Path) -> bool {
-    let named = path.file_name().is_some_and(|name| name.as_bytes().starts_with(WORK_FOLDER.as_bytes()));
-    let found = fs::symlink_metadata(path);
-    // Others may pass through it where workloads have users of their own; nobody else may write.
-    let is_ours =
-        |found: fs::Metadata| found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0;
-    path.is_absolute() && named && found.is_ok_and(is_ours)
 }
 
 #[cfg(test)]

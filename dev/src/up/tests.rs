@@ -18,10 +18,10 @@ use super::{
 
 /// A folder of a test's own, removed with it.
 #[derive(Debug)]
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut name = [0_u8; 8];
         aws_lc_rs::rand::fill(&mut name).expect("random bytes");
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -30,7 +30,7 @@ impl Scratch {
         Self(path)
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

@@ -51,7 +51,7 @@ fn a_subject_token_can_have_exactly_the_faults_of_its_family() {
     let txn = |token: &str| bench.fault(token, &TxnRule { issuer: BROKER, trust_domain: &bench.domain });
     let mut found = bench.faults("JWT", &users(), user);
     found.extend(bench.faults("txntoken+jwt", &txns(), txn));
-    assert_eq!(found, listed("subject.", &["session_ended", "transaction_ended"]));
+    assert_eq!(found, listed("subject.", &["missing", "session_ended", "transaction_ended"]));
 }
 
 #[test]

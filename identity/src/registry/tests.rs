@@ -19,7 +19,11 @@ fn keys(specs: Vec<TargetSpec>, reserved: &Reserved) -> Vec<&'static str> {
 
 #[test]
 fn a_reserved_audience_is_refused_by_any_spelling() {
-    let reserved = Reserved::new(["https://keycloak.corp.example/realms/agents"]);
+    let reserved = Reserved::new([
+        "https://keycloak.corp.example/realms/agents",
+        "https://keycloak.corp.example:8443/realms/agents",
+        "http://127.0.0.1:8080/realms/agents",
+    ]);
     for resource in [
         "https://keycloak.corp.example/realms/agents",
         "https://keycloak.corp.example/realms/agents/",
@@ -30,13 +34,30 @@ fn a_reserved_audience_is_refused_by_any_spelling() {
         "https://keycloak.corp.example/realms/%2561gents",
         "https://keycloak.corp.example/realms%2fagents",
         "http://keycloak.corp.example/realms/agents",
+        "http://keycloak.corp.example:443/realms/agents",
+        "https://keycloak.corp.example.:8443/realms/agents",
+        "https://keycloak.corp.example:8443/realms/x/%252e%252e/agents",
+        "https://keycloak.corp.example/realms/%255c/agents",
+        "https://keycloak.corp.example/realms/agents?a",
+        "https://0x7f.1:8080/realms/agents",
     ] {
         let spec = TargetSpec { resource: resource.into(), ..spec() };
         let problems = Registry::new(vec![spec], &reserved).err().unwrap_or_default();
         let refused = problems.iter().any(|problem| problem.message.contains("target.reserved_audience"));
-        assert!(refused || resource.starts_with("http://"), "{resource}");
+        assert!(refused, "{resource}");
     }
     assert!(Registry::new(vec![spec()], &reserved).is_ok());
+}
+
+#[test]
+fn a_reserved_audience_is_reserved_at_the_sidecars_too() {
+    for url in ["https://keycloak.corp.example:8443/realms/agents", "http://localhost:8080/realms/agents", "urn:x"] {
+        let told = Reserved::new([url]);
+        let heard = Reserved::new(told.iter());
+        assert!(heard.iter().eq(told.iter()), "{url}");
+        let spec = TargetSpec { resource: url.into(), ..spec() };
+        assert_eq!(keys(vec![spec], &heard).first(), Some(&"resource"), "{url}");
+    }
 }
 
 #[test]

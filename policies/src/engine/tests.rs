@@ -21,7 +21,7 @@ fn policies(texts: &[String]) -> Policies {
     let rules: BTreeMap<String, Rule> = texts.iter().map(read).map(|rule| (rule.id.clone(), rule)).collect();
     let slices = Slices::of(&rules.values().map(|rule| &rule.policy).collect::<Vec<_>>()).expect("unique ids");
     let (digest, generation) = fingerprint(&rules);
-    Policies { words, schema, rules, slices, authorizer: Authorizer::new(), digest, generation }
+    Policies { folder: PathBuf::new(), words, schema, rules, slices, authorizer: Authorizer::new(), digest, generation }
 }
 
 fn decided(decision: &Decision) -> (Vec<String>, Option<Terms>, Option<Denial>) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use identity::{ActorChain, Scopes, SpiffeId, Subject, TrustDomain, workload_id};
-use policies::{Action, Decision, Denial, MayAsk, Policies, PolicyProblem, Question, Terms};
+use policies::{Action, Decision, Denial, Explanation, MayAsk, Policies, PolicyProblem, Question, Terms};
 
 pub(crate) struct Folder(PathBuf);
 
@@ -88,6 +88,10 @@ impl Default for Asked<'_> {
 impl Asked<'_> {
     pub(crate) fn decide(&self, policies: &Policies) -> Decision {
         self.put(|question| policies.decide(question))
+    }
+
+    pub(crate) fn explain(&self, policies: &Policies) -> Explanation {
+        self.put(|question| policies.explain(question))
     }
 
     pub(crate) fn may_ask(&self, policies: &Policies, candidates: &str) -> MayAsk {

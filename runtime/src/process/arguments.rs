@@ -6,6 +6,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Lame duck time where none is given, in seconds.
+pub(super) const LAME_DUCK_DEFAULT: u16 = 5;
+
 /// What to do, and how.
 #[derive(Debug, Parser)]
 #[command(version, subcommand_negates_reqs = true)]
@@ -43,7 +46,7 @@ pub(super) struct Common {
     #[arg(long, global = true)]
     exit_on_stdin_close: bool,
     /// Seconds to go on serving, not ready, after SIGTERM
-    #[arg(long, global = true, env = "COUNTERSIGN_LAME_DUCK", value_name = "SECONDS", default_value_t = 5)]
+    #[arg(long, global = true, env = "COUNTERSIGN_LAME_DUCK", value_name = "SECONDS", default_value_t = LAME_DUCK_DEFAULT)]
     lame_duck: u16,
     /// What to log, as in `info,runtime=debug`
     #[arg(long, global = true, env = "COUNTERSIGN_LOG", value_name = "FILTER", default_value = "info")]

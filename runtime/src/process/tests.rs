@@ -41,6 +41,14 @@ async fn drain_has_an_end() {
 }
 
 #[test]
+fn by_default_a_process_has_ended_before_kubernetes_kills_it() {
+    const KILLED_AFTER: Duration = Duration::from_secs(30);
+    const ROOM: Duration = Duration::from_secs(4);
+    let lame_duck = Duration::from_secs(arguments::LAME_DUCK_DEFAULT.into());
+    assert!(lame_duck + DRAIN_MAX + RUNTIME_END_MAX + ROOM <= KILLED_AFTER);
+}
+
+#[test]
 fn a_missing_file_says_what_was_tried_and_how_to_give_another() {
     let text = unreadable(Path::new("/etc/countersign/broker.yaml"), &io::ErrorKind::NotFound.into());
     assert!(text.contains("/etc/countersign/broker.yaml") && text.contains("--config"), "{text}");

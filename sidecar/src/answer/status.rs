@@ -35,9 +35,10 @@ macro_rules! of_the_broker {
 /// for the tokens that are shown there.
 pub(super) fn status(refusal: &Refusal, door: Door) -> StatusCode {
     match refusal {
-        Refusal::Subject(_) | Refusal::SubjectSessionEnded | Refusal::SubjectTransactionEnded => {
-            StatusCode::UNAUTHORIZED
-        }
+        Refusal::Subject(_)
+        | Refusal::SubjectMissing
+        | Refusal::SubjectSessionEnded
+        | Refusal::SubjectTransactionEnded => StatusCode::UNAUTHORIZED,
         Refusal::AccessToken(_)
         | Refusal::AccessTokenMissing
         | Refusal::TxnToken(_)

@@ -30,6 +30,9 @@ pub(super) struct Sides<'a> {
 /// `access_token.*`, `txn_token.*`, or [`Refusal::CallMalformed`] for an empty bearer.
 pub(super) fn call(shown: Shown, target: &Target, snapshot: &Snapshot, sides: Sides<'_>) -> Result<Verified, Refusal> {
     let bearer = bearer(shown.authorization.as_ref())?.ok_or(Refusal::AccessTokenMissing)?;
+    if bearer.is_empty() {
+        return Err(Refusal::CallMalformed);
+    }
     let raw = RawToken::parse(bearer).map_err(Refusal::AccessToken)?;
     let rule = AccessRule { issuer: &snapshot.issuer, audience: target.audience(), peer: sides.peer };
     let access = verify(&raw, &snapshot.keys, &rule, sides.now).map_err(Refusal::AccessToken)?;
@@ -46,10 +49,11 @@ pub(super) fn call(shown: Shown, target: &Target, snapshot: &Snapshot, sides: Si
     Ok(Verified { access, held })
 }
 
-/// The bearer token of an `Authorization` value; `None` for another scheme or no header (RFC 6750 §2.1).
+/// The bearer token of an `Authorization` value, which may be empty; `None` for another scheme or no header (RFC 6750
+/// §2.1).
 ///
 /// # Errors
-/// [`Refusal::CallMalformed`] for a bearer that is empty or no token at all.
+/// [`Refusal::CallMalformed`] for a bearer that is no token at all.
 pub(super) fn bearer(authorization: Option<&HeaderValue>) -> Result<Option<String>, Refusal> {
     let Some(value) = authorization else { return Ok(None) };
     let text = value.to_str().map_err(|_not_text| Refusal::CallMalformed)?;
@@ -58,7 +62,7 @@ pub(super) fn bearer(authorization: Option<&HeaderValue>) -> Result<Option<Strin
         return Ok(None);
     }
     let token = rest.trim_start_matches(' ');
-    if token.is_empty() || token.contains([' ', ',']) {
+    if token.contains([' ', ',']) {
         return Err(Refusal::CallMalformed);
     }
     Ok(Some(token.to_owned()))

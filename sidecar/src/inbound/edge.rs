@@ -35,7 +35,8 @@ pub(super) async fn serve(
     }
     about.operation = Some(perimeter::method(&parts).to_owned());
     about.metadata = metadata::url_of_edge(&base, parts.uri.path());
-    let bearer = authenticate::bearer(shown.authorization.as_ref())?.ok_or(Refusal::AccessTokenMissing)?;
+    let bearer = authenticate::bearer(shown.authorization.as_ref())?.filter(|bearer| !bearer.is_empty());
+    let bearer = bearer.ok_or(Refusal::SubjectMissing)?;
     let user = RawToken::parse(bearer).map_err(Refusal::Subject)?;
     if stands_elsewhere(&parts, user.expose()) {
         return Err(Refusal::CallCredentialHeaders);

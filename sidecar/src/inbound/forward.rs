@@ -77,6 +77,7 @@ pub(super) async fn forward(door: &Inbound, permit: Permit, asked: Asked<'_>) ->
             fault.refusal()
         })?;
         strip::response(response.headers_mut());
+        transaction.traces().take_out(response.headers_mut());
         finish(door, kind, called, ended, response).await
     };
     let response = tokio::select! {
@@ -103,9 +104,9 @@ fn mark(
     headers.insert(strip::HANDLE, exchange.handle().ok_or(Refusal::CallNoTransaction)?);
     headers.insert(trace::TRACEPARENT, exchange.traceparent().ok_or(Refusal::CallNoTransaction)?);
     match (payload, written) {
-        (Payload::Held(message), Some(written)) => {
+        (Payload::Held(message), Some(_written)) => {
             let inward = exchange.transaction().traces().inward();
-            mcp::retraced(message, &written, &inward).map(Payload::Held)
+            mcp::retraced(message, &inward).map(Payload::Held)
         }
         (payload, _) => Ok(payload),
     }

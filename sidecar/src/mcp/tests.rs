@@ -140,10 +140,25 @@ fn the_trace_of_a_message_is_told() {
         read_plain(&body.to_string()).map(|message| message.traceparent)
     };
     assert_eq!(told(&json!({"_meta": {"traceparent": CALLERS}})), Ok(Some(CALLERS.to_owned())));
-    for params in
-        [json!({}), json!({"_meta": {}}), json!({"_meta": 1}), json!({"_meta": {"traceparent": 1}}), json!([])]
-    {
+    let null = json!({"_meta": {"traceparent": null}});
+    for params in [json!({}), json!({"_meta": {}}), json!({"_meta": 1}), json!([]), null] {
         assert_eq!(told(&params), Ok(None), "{params}");
+    }
+}
+
+/// OpenTelemetry's reader for Python takes the first of a list; other readers do not look at the case of names.
+#[test]
+fn a_trace_that_only_another_reader_would_find_is_refused() {
+    for params in [
+        json!({"_meta": {"traceparent": [CALLERS]}}),
+        json!({"_meta": {"traceparent": 1}}),
+        json!({"_meta": {"Traceparent": CALLERS}}),
+        json!({"_META": {"traceparent": CALLERS}}),
+        json!({"_meta": {"traceparent": CALLERS, "TraceParent": CALLERS}}),
+    ] {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": params});
+        let fault = read_plain(&body.to_string()).expect_err("two readings");
+        assert_eq!(fault.refusal, Refusal::CallMalformed, "{params}");
     }
 }
 
@@ -153,16 +168,34 @@ fn the_trace_of_a_message_can_be_replaced_and_nothing_else_is() {
         let params = format!(r#"{{"_meta":{{"traceparent": "{traceparent}","other":"{CALLERS} "}}}}"#);
         Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1.50,"method":"ping","params":{params}}}"#))
     };
-    assert_eq!(retraced(body(CALLERS), CALLERS, OURS), Ok(body(OURS)));
+    assert_eq!(retraced(body(CALLERS), OURS), Ok(body(OURS)));
+}
+
+/// What a caller writes into an argument must not come back as the trace by which the app's calls are found.
+#[test]
+fn a_caller_cannot_have_our_trace_written_elsewhere() {
+    for written in ["", CALLERS, "x"] {
+        let body = |traceparent: &str| {
+            let params = json!({
+                "name": "comment", "arguments": {"text": written, "_meta": {"traceparent": written}},
+                "_meta": {"traceparent": traceparent},
+            });
+            Bytes::from(json!({"jsonrpc": "2.0", "id": written, "method": "tools/call", "params": params}).to_string())
+        };
+        assert_eq!(retraced(body(written), OURS), Ok(body(OURS)), "{written:?}");
+    }
 }
 
 #[test]
-fn a_trace_that_is_written_with_escapes_is_refused() {
+fn a_trace_that_is_written_with_escapes_is_replaced_too() {
     let escaped = CALLERS.replacen('0', "\\u0030", 1);
-    for decoy in ["", CALLERS] {
-        let params = format!(r#"{{"_meta":{{"traceparent":"{escaped}"}},"decoy":"{decoy}"}}"#);
-        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{params}}}"#);
-        assert_eq!(read_plain(&body).map(|message| message.traceparent), Ok(Some(CALLERS.to_owned())));
-        assert_eq!(retraced(Bytes::from(body), CALLERS, OURS), Err(Refusal::CallMalformed), "{decoy}");
+    let body = |name: &str, traceparent: &str| {
+        let params = format!(r#"{{"_meta":{{"{name}":"{traceparent}"}},"decoy":"{CALLERS}"}}"#);
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{params}}}"#)
+    };
+    for name in ["traceparent", "trace\\u0070arent"] {
+        let written = body(name, &escaped);
+        assert_eq!(read_plain(&written).map(|message| message.traceparent), Ok(Some(CALLERS.to_owned())));
+        assert_eq!(retraced(Bytes::from(written), OURS), Ok(Bytes::from(body(name, OURS))), "{name}");
     }
 }

@@ -12,7 +12,10 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::Presented;
+use super::{
+    Presented,
+    svids::{Shown, Signature},
+};
 
 /// The service sent our credential back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,11 +24,11 @@ pub(super) struct Told;
 
 /// Takes headers out that hold what was shown.
 pub(super) fn headers(headers: &mut HeaderMap, presented: &Presented) {
-    take_out(headers, presented.signature());
+    take_out(headers, &presented.shown().signatures());
 }
 
-fn take_out(headers: &mut HeaderMap, signature: &[u8]) {
-    let tells = |value: &[u8]| value.windows(signature.len().max(1)).any(|window| window == signature);
+fn take_out(headers: &mut HeaderMap, signatures: &[Signature]) {
+    let tells = |value: &[u8]| signatures.iter().any(|signature| holds(value, signature));
     let named: Vec<HeaderName> =
         headers.iter().filter(|(_, value)| tells(value.as_bytes())).map(|(name, _)| name.clone()).collect();
     for name in named {
@@ -34,10 +37,15 @@ fn take_out(headers: &mut HeaderMap, signature: &[u8]) {
     }
 }
 
+fn holds(text: &[u8], signature: &[u8]) -> bool {
+    text.windows(signature.len().max(1)).any(|window| window == signature)
+}
+
 /// A body that ends with a fault where it begins to hold the signature. What could be its beginning is held back until
 /// more is there, so that no part of it is ever passed on that the rest could be guessed from.
 pub(super) struct Withheld<B> {
     body: B,
+    shown: Shown,
     search: Search,
     /// A frame without data that waits behind held bytes.
     next: Option<Frame<Bytes>>,
@@ -46,11 +54,11 @@ pub(super) struct Withheld<B> {
 
 impl<B> Withheld<B> {
     pub(super) fn new(body: B, presented: &Presented) -> Self {
-        Self::of(body, presented.signature())
+        Self::of(body, presented.shown().clone())
     }
 
-    fn of(body: B, signature: &[u8]) -> Self {
-        Self { body, search: Search::new(signature), next: None, over: false }
+    fn of(body: B, shown: Shown) -> Self {
+        Self { body, shown, search: Search::default(), next: None, over: false }
     }
 }
 
@@ -75,7 +83,7 @@ where
                 Poll::Ready(polled) => polled.transpose().map_err(Into::into)?,
             };
             let data = match polled.map(Frame::into_data) {
-                Some(Ok(data)) => match own.search.push(&data) {
+                Some(Ok(data)) => match own.search.push(&data, &own.shown.signatures()) {
                     Ok(safe) => safe,
                     Err(told) => {
                         own.over = true;
@@ -85,7 +93,7 @@ where
                 },
                 Some(Err(mut frame)) => {
                     if let Some(trailers) = frame.trailers_mut() {
-                        take_out(trailers, &own.search.signature);
+                        take_out(trailers, &own.shown.signatures());
                     }
                     own.next = Some(frame);
                     own.search.rest()
@@ -117,32 +125,22 @@ where
     }
 }
 
-/// Looks for the signature in pieces of any size.
+/// Looks for signatures in pieces of any size.
+#[derive(Default)]
 struct Search {
-    signature: Vec<u8>,
-    /// The end of what came, where it could be the signature's beginning.
+    /// The end of what came, where it could be the beginning of one.
     held: BytesMut,
 }
 
 impl Search {
-    fn new(signature: &[u8]) -> Self {
-        Self { signature: signature.to_vec(), held: BytesMut::new() }
-    }
-
     /// What of it may pass.
-    fn push(&mut self, data: &[u8]) -> Result<Bytes, Told> {
+    fn push(&mut self, data: &[u8], signatures: &[Signature]) -> Result<Bytes, Told> {
         self.held.extend_from_slice(data);
-        let length = self.signature.len().max(1);
-        if self.held.windows(length).any(|window| window == self.signature) {
+        if signatures.iter().any(|signature| holds(&self.held, signature)) {
             self.held.clear();
             return Err(Told);
         }
-        let longest = self.held.len().min(length.saturating_sub(1));
-        let could_begin = |length: &usize| {
-            let end = self.held.len().checked_sub(*length).and_then(|begin| self.held.get(begin..));
-            end.is_some_and(|end| self.signature.starts_with(end))
-        };
-        let kept = (1..=longest).rev().find(could_begin).unwrap_or_default();
+        let kept = signatures.iter().map(|signature| begun(&self.held, signature)).max().unwrap_or_default();
         let safe = self.held.len().saturating_sub(kept);
         Ok(self.held.split_to(safe).freeze())
     }
@@ -151,6 +149,16 @@ impl Search {
     fn rest(&mut self) -> Bytes {
         self.held.split().freeze()
     }
+}
+
+/// How much of the end of `text` could be the beginning of `signature`.
+fn begun(text: &[u8], signature: &[u8]) -> usize {
+    let longest = text.len().min(signature.len().saturating_sub(1));
+    let could_be = |length: &usize| {
+        let end = text.len().checked_sub(*length).and_then(|begin| text.get(begin..));
+        end.is_some_and(|end| signature.starts_with(end))
+    };
+    (1..=longest).rev().find(could_be).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -164,11 +172,20 @@ mod tests {
 
     const SIGNATURE: &[u8] = b"aabaac";
 
+    /// The one of this call, and one of another.
+    fn shown() -> Shown {
+        let (shown, now) = (Shown::default(), runtime::clock::now());
+        for token in ["x.y.aabaac", "x.z.ddddddddd"] {
+            shown.note(token, now, now);
+        }
+        shown
+    }
+
     /// What reaches the reader of `text` in pieces of `size`, and whether it came to its end.
     async fn read(text: &[u8], size: usize) -> (Vec<u8>, bool) {
         let frames: Vec<_> =
             text.chunks(size).map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(piece)))).collect();
-        let mut body = Withheld::of(StreamBody::new(stream::iter(frames)), SIGNATURE);
+        let mut body = Withheld::of(StreamBody::new(stream::iter(frames)), shown());
         let mut got = Vec::new();
         while let Some(frame) = body.frame().await {
             match frame {
@@ -200,13 +217,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_of_one_that_was_shown_elsewhere_passes_either() {
+        let text = b"kept: x.z.ddddddddd";
+        for size in 1..=text.len() {
+            let (got, whole) = read(text, size).await;
+            assert!(!whole && got.len() <= 10 && text.starts_with(&got), "by {size}: {got:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn held_bytes_come_before_trailers_and_those_are_looked_at() {
         let mut late = HeaderMap::new();
         late.insert("x-echo", "Bearer x.y.aabaac".parse().expect("a value"));
         late.insert("x-checksum", "1".parse().expect("a value"));
         let frames =
             [Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"ends with aab"))), Ok(Frame::trailers(late))];
-        let collected = Withheld::of(StreamBody::new(stream::iter(frames)), SIGNATURE).collect().await.expect("a body");
+        let collected = Withheld::of(StreamBody::new(stream::iter(frames)), shown()).collect().await.expect("a body");
         let trailers = collected.trailers().cloned().expect("trailers");
         assert!(trailers.contains_key("x-checksum") && !trailers.contains_key("x-echo"));
         assert_eq!(collected.to_bytes(), "ends with aab");
@@ -219,7 +245,7 @@ mod tests {
         headers.append("x-both", "1".parse().expect("a value"));
         headers.append("x-both", "aabaac".parse().expect("a value"));
         headers.insert("x-kept", "aabaa".parse().expect("a value"));
-        take_out(&mut headers, SIGNATURE);
+        take_out(&mut headers, &shown().signatures());
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
     }
 }

@@ -111,3 +111,20 @@ async fn an_answer_that_changes_the_protocol_is_no_answer() {
     assert_eq!(fault.refusal(), Refusal::PeerAnswer);
     assert!(shutdown.drain(Duration::from_secs(5)).await.is_empty(), "its connection is closed");
 }
+
+/// hyper would send it on: a service may repeat in it what it was shown.
+#[tokio::test]
+async fn the_reason_beside_a_status_goes_no_further() {
+    let (pool, shutdown) = pool();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let upstream = Upstream::App(listener.local_addr().expect("an address").to_string());
+    shutdown.spawn("app", async move {
+        let (mut tcp, _from) = listener.accept().await.expect("a connection");
+        assert!(tcp.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0), "a request");
+        tcp.write_all(b"HTTP/1.1 401 Bad token eyJ.a.b\r\ncontent-length: 0\r\n\r\n").await.expect("written");
+    });
+    let request = Request::builder().uri("/").header("host", "app").body(Body::empty()).expect("a request");
+    let response = pool.send(&upstream, request).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert!(response.extensions().get::<hyper::ext::ReasonPhrase>().is_none(), "it would reach the app");
+}

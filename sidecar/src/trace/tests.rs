@@ -94,6 +94,29 @@ fn the_inner_trace_leaves_in_no_header_and_no_message() {
     assert_eq!(traces.leave_message(Bytes::from_static(b"{}")), "{}");
 }
 
+/// X-Ray splits the id, B3 may be in capitals or hold half of it, Datadog writes halves as decimal numbers.
+#[test]
+fn the_inner_trace_leaves_in_no_other_spelling() {
+    let traces = Traces::new(TraceContext::parse(CALLERS)).expect("traces");
+    let id = hex(&traces.key().0);
+    let (high, low) = id.split_at(16);
+    let (time, rest) = id.split_at(8);
+    let decimal = |half: &str| u64::from_str_radix(half, 16).expect("a number").to_string();
+    for (name, value) in [
+        ("x-amzn-trace-id", format!("Root=1-{time}-{rest};Sampled=1")),
+        ("x-b3-traceid", id.to_uppercase()),
+        ("x-b3-traceid", low.to_owned()),
+        ("x-datadog-trace-id", decimal(low)),
+        ("x-datadog-tags", format!("_dd.p.tid={high}")),
+        ("x-other", decimal(high)),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static(name), value.parse().expect("a value"));
+        traces.leave(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), [TRACEPARENT], "{name}: {value}");
+    }
+}
+
 #[test]
 fn replacing_keeps_everything_else() {
     for (text, expected) in [("", ""), ("a", "a"), ("ab", "xyz"), ("abab", "xyzxyz"), ("-ab-ab-", "-xyz-xyz-")] {

@@ -92,6 +92,11 @@ impl Book {
         self.traces.get(&trace)
     }
 
+    /// Whether this exchange is still in progress.
+    pub(super) fn is_open(&self, exchange: &Transaction) -> bool {
+        self.traces.contains_key(&exchange.traces().key())
+    }
+
     /// Whether this is the inner trace of an exchange that has ended.
     pub(super) fn has_ended(&self, trace: TraceId) -> bool {
         self.ended.contains_key(&trace)

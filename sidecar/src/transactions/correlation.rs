@@ -123,6 +123,13 @@ impl Book {
     /// As [`super::Transactions::settle`].
     pub(super) fn settle(&self, claim: &Claim, shows: &Shows) -> Result<Way, Refusal> {
         let own = &claim.transaction;
+        // The rest of a call may be kept back for as long as a body may take.
+        if !self.is_open(own) {
+            return Err(match claim.basis {
+                Basis::Handle => Refusal::CallNoTransaction,
+                Basis::Alone(_) | Basis::Crowded(_) => Refusal::CallTraceEnded,
+            });
+        }
         let way = match (claim.basis, shows.meta) {
             (Basis::Handle, Some(meta)) if self.is_of_another(meta, own) => return Err(Refusal::CallContradiction),
             (Basis::Handle, _) => Way::Handle,

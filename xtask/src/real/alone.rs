@@ -32,14 +32,14 @@ pub(crate) fn up(place: &Place) -> anyhow::Result<ExitCode> {
     };
     let folder = RunFolder::at(cache.run_folder());
     if folder.process().is_none() {
-        if !fetch_servers(&mut |line| println!("{line}")) {
+        if !fetch_servers(&mut |line| say!("{line}")) {
             return Ok(ExitCode::from(MACHINE_LACKS));
         }
         if !build::servers(place)? {
             return Ok(ExitCode::FAILURE);
         }
     }
-    let _held = folder.lock(&mut |line| println!("{line}"))?;
+    let _held = folder.lock(&mut |line| say!("{line}"))?;
     let begin = Instant::now();
     let (process, is_new) = match folder.process() {
         Some(process) => (process, false),
@@ -54,7 +54,7 @@ pub(crate) fn up(place: &Place) -> anyhow::Result<ExitCode> {
         Start::Late => return Err(late(&folder, &process)),
     };
     let how = if is_new { format!("ready after {}", elapsed(begin.elapsed())) } else { "already".to_owned() };
-    println!("Keycloak and SPIRE run (process {}, {how}).", process.pid);
+    say!("Keycloak and SPIRE run (process {}, {how}).", process.pid);
     show(&cache, &ready)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -67,20 +67,20 @@ pub(crate) fn down() -> anyhow::Result<ExitCode> {
     };
     let folder = RunFolder::at(cache.run_folder());
     let Some(process) = folder.process() else {
-        println!("Nothing to do: Keycloak and SPIRE do not run.");
+        say!("Nothing to do: Keycloak and SPIRE do not run.");
         return Ok(ExitCode::SUCCESS);
     };
-    println!("Stopping Keycloak and SPIRE (process {}) …", process.pid);
+    say!("Stopping Keycloak and SPIRE (process {}) …", process.pid);
     let begin = Instant::now();
     // Without the lock: who waits for them to start lets go of it once they end.
     if !folder.stop(&process, STOP_WITHIN)? {
         bail!("process {} still runs after {}{}", process.pid, elapsed(begin.elapsed()), folder.last_lines());
     }
-    let _held = folder.lock(&mut |line| println!("{line}"))?;
+    let _held = folder.lock(&mut |line| say!("{line}"))?;
     if folder.process().is_none() {
         folder.forget()?;
     }
-    println!("They ended after {}; nothing of them is left but the log.", elapsed(begin.elapsed()));
+    say!("They ended after {}; nothing of them is left but the log.", elapsed(begin.elapsed()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -88,20 +88,20 @@ pub(crate) fn down() -> anyhow::Result<ExitCode> {
 pub(super) fn status(cache: &Cache) -> anyhow::Result<()> {
     let folder = RunFolder::at(cache.run_folder());
     let Some(process) = folder.process() else {
-        println!("\nNo Keycloak and SPIRE run on their own; `cargo xtask peers up` starts them.");
+        say!("\nNo Keycloak and SPIRE run on their own; `cargo xtask peers up` starts them.");
         return Ok(());
     };
     match folder.wait_until_ready(&process, Duration::ZERO)? {
         Start::Ready(ready) => {
-            println!("\nKeycloak and SPIRE run (process {}).", process.pid);
+            say!("\nKeycloak and SPIRE run (process {}).", process.pid);
             show(cache, &Addresses::of(&ready)?)
         }
         Start::Late => {
-            println!("\nKeycloak and SPIRE are being started (process {}).", process.pid);
+            say!("\nKeycloak and SPIRE are being started (process {}).", process.pid);
             Ok(())
         }
         Start::Ended => {
-            println!("\nKeycloak and SPIRE have just ended.");
+            say!("\nKeycloak and SPIRE have just ended.");
             Ok(())
         }
     }
@@ -109,9 +109,9 @@ pub(super) fn status(cache: &Cache) -> anyhow::Result<()> {
 
 fn start(place: &Place, folder: &RunFolder) -> anyhow::Result<Process> {
     if folder.forget()? {
-        println!("Those that ran last ended without `{DOWN}`.");
+        say!("Those that ran last ended without `{DOWN}`.");
     }
-    println!("Starting Keycloak and SPIRE; about 10 seconds …");
+    say!("Starting Keycloak and SPIRE; about 10 seconds …");
     let mut command = Command::new(place.program("countersign"));
     command.args(["dev", "peers", "--ready-file"]).arg(folder.ready_file());
     folder.start(&mut command)
@@ -129,6 +129,6 @@ fn late(folder: &RunFolder, process: &Process) -> anyhow::Error {
 }
 
 fn show(cache: &Cache, addresses: &Addresses) -> anyhow::Result<()> {
-    println!("{}\nStop both\n  {DOWN}", addresses.told(&cache.spire()?));
+    say!("{}\nStop both\n  {DOWN}", addresses.told(&cache.spire()?));
     Ok(())
 }

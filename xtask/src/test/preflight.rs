@@ -47,25 +47,25 @@ pub(super) fn passes(place: &Place, embedded: bool) -> Option<Machine> {
         }
     };
     checks.extend(peers.iter().flat_map(for_peers));
-    println!("Preflight");
+    say!("Preflight");
     let mut missing = Vec::new();
     for check in checks {
         match check {
-            Ok(found) => println!("  ok       {found}"),
+            Ok(found) => say!("  ok       {found}"),
             Err(lacking) => missing.push(lacking),
         }
     }
     for Lacking { what, remedy } in &missing {
-        println!("  MISSING  {what}\n           get it: {remedy}");
+        say!("  MISSING  {what}\n           get it: {remedy}");
     }
     if !missing.is_empty() {
-        println!("\nNothing was built: {} of the checks failed.", missing.len());
+        say!("\nNothing was built: {} of the checks failed.", missing.len());
         return None;
     }
-    println!("  builds   {}", plan(place, first));
+    say!("  builds   {}", plan(place, first));
     match &peers {
-        Some(peers) => println!("  peers    {}", plan_of_peers(&peers.missing())),
-        None => println!("  peers    left out: no Keycloak, no SPIRE, no Python"),
+        Some(peers) => say!("  peers    {}", plan_of_peers(&peers.missing())),
+        None => say!("  peers    left out: no Keycloak, no SPIRE, no Python"),
     }
     Some(Machine { peers })
 }

@@ -70,7 +70,7 @@ impl Stage {
         let (arguments, variable) = match &self.work {
             Work::Cargo { arguments, variable } => (arguments, variable.as_ref()),
             Work::Fetch(peers) => {
-                let fetched = peers.fetch(&mut |line| println!("{line}"));
+                let fetched = peers.fetch(&mut |line| say!("{line}"));
                 return Ok(if fetched { Outcome::Passed(Count::default()) } else { Outcome::MachineLacks });
             }
         };
@@ -81,7 +81,7 @@ impl Stage {
             count = count.and(counted);
         }
         if self.counts && count.passed == 0 {
-            println!("No test ran, so nothing is proved.");
+            say!("No test ran, so nothing is proved.");
             return Ok(Outcome::Failed);
         }
         Ok(Outcome::Passed(count))
@@ -128,6 +128,6 @@ fn run_cargo(
     if child.wait()?.success() && count.failed == 0 {
         return Ok(Some(count));
     }
-    print!("{said}");
+    say!("{}", said.trim_end());
     Ok(None)
 }

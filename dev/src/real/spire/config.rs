@@ -28,7 +28,7 @@ pub(super) fn server(spire: &Spire) -> String {
   trust_domain = "{trust_domain}"
   bind_address = "{ip}"
   bind_port = "{port}"
-  socket_path = "{folder}/server.sock"
+  socket_path = "{folder}/server/api.sock"
   data_dir = "{folder}/server"
   log_level = "INFO"
   default_x509_svid_ttl = "5m"
@@ -117,7 +117,7 @@ set_key_use = true
 jwt_issuer = "http://{keys}"
 jwks_uri = "http://{keys}/keys"
 server_api {{
-  address = "unix://{folder}/server.sock"
+  address = "unix://{folder}/server/api.sock"
   poll_interval = "1s"
 }}
 "#,

@@ -45,8 +45,13 @@ async fn stage(answer: fn() -> Response<Full<Bytes>>) -> Stage {
         while let Ok((tcp, _from)) = listener.accept().await {
             let noted = Arc::clone(&noted);
             let service = service_fn(move |request: Request<Incoming>| {
-                noted.lock().expect("no panic").push(request.into_parts().0);
-                async move { Ok::<_, Infallible>(answer()) }
+                let head = request.into_parts().0;
+                let mut response = answer();
+                if let Some(trace) = head.headers.get(trace::TRACEPARENT) {
+                    response.headers_mut().insert("server-timing", traced(trace));
+                }
+                noted.lock().expect("no panic").push(head);
+                async move { Ok::<_, Infallible>(response) }
             });
             let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service);
             tasks.spawn("app connection", async move { drop(serving.await) });
@@ -70,6 +75,12 @@ async fn stage(answer: fn() -> Response<Full<Bytes>>) -> Stage {
         shutdown: process.shutdown,
     };
     Stage { door, seen }
+}
+
+/// As OpenTelemetry's distributions tell a browser the trace of its request.
+fn traced(traceparent: &HeaderValue) -> HeaderValue {
+    let text = format!("traceparent;desc=\"{}\"", traceparent.to_str().expect("text"));
+    text.parse().expect("a value")
 }
 
 fn life(secs: u64) -> Value {
@@ -218,6 +229,14 @@ async fn what_an_app_says_about_credentials_does_not_leave() {
     for name in ["countersign-refusal", "countersign-handle", "authorization"] {
         assert!(!response.headers().contains_key(name), "{name}");
     }
+}
+
+#[tokio::test]
+async fn an_app_does_not_tell_its_caller_the_trace_of_the_pod() {
+    let stage = stage(|| Response::builder().header("x-kept", "1").body(Full::default()).expect("an answer")).await;
+    let response = through(&stage, called(Kind::Message), asked(&[])).await.expect("an answer");
+    assert!(response.headers().contains_key("x-kept"));
+    assert!(!response.headers().contains_key("server-timing"), "{:?}", response.headers());
 }
 
 #[tokio::test]

@@ -161,6 +161,19 @@ async fn a_call_is_judged_by_who_was_at_work_when_its_head_arrived() {
     assert_eq!(pod.by(alice.traced(), &plain()), Err(Refusal::CallAmbiguous));
 }
 
+#[tokio::test]
+async fn a_call_whose_rest_comes_after_its_request_is_too_late() {
+    let pod = Pod::new();
+    let (one, other) = (pod.begin("alice", "x1", None), pod.begin("alice", "x2", None));
+    let by_handle = pod.transactions.claim(one.handled(None)).expect("its handle");
+    let by_trace = pod.transactions.claim(other.traced()).expect("its trace");
+    let meta = with_meta(other.trace);
+    one.finish();
+    drop(other);
+    assert_eq!(pod.transactions.settle(&by_handle, &plain()), Err(Refusal::CallNoTransaction));
+    assert_eq!(pod.transactions.settle(&by_trace, &meta), Err(Refusal::CallTraceEnded));
+}
+
 #[tokio::test(start_paused = true)]
 async fn work_of_a_caller_that_left_counts_until_it_must_be_over() {
     let pod = Pod::new();
