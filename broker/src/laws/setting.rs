@@ -262,7 +262,7 @@ fn rule() -> impl Strategy<Value = Rule> {
     );
     let conditions = proptest::collection::vec((prop::bool::weighted(0.8), condition()), 0..3);
     let one = (prop::bool::weighted(0.8), condition());
-    (prop::bool::weighted(0.7), heads, (conditions, one), (life(), life(), prop::bool::weighted(0.1))).prop_map(
+    (prop::bool::weighted(0.7), heads, (conditions, one), (life(), life(), prop::bool::weighted(0.25))).prop_map(
         |(permits, (begins, principal, target), (mut conditions, one), (max_life, long_work, strict))| {
             // A permit must name an action's kind of resource; a forbid of everything leaves nothing to try.
             let begins = if permits { Some(begins.unwrap_or_default()) } else { begins };
