@@ -225,9 +225,12 @@ impl Run {
             record: stack.record_file(),
             records: stack.records().len(),
             folder: (!ok).then(|| stack.folder().to_owned()),
-            next: ["demo --keep", "explain scope.not_permitted"]
-                .map(|words| format!("{} {words}", called_as()))
-                .to_vec(),
+            next: [
+                if stack.admin().is_some() { "demo --real --keep" } else { "demo --keep" },
+                "explain scope.not_permitted",
+            ]
+            .map(|words| format!("{} {words}", called_as()))
+            .to_vec(),
         }));
         if keep {
             self.show(&Event::Kept(Box::new(keep::kept(&stack))));

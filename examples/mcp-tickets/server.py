@@ -5,6 +5,7 @@ target, and everybody is shown their own tickets only. Reading the header is opt
 which takes it off everything that comes from outside, and nowhere else.
 """
 
+import itertools
 import logging
 import os
 
@@ -17,6 +18,7 @@ logging.getLogger("mcp.server.streamable_http").setLevel(logging.CRITICAL)
 
 server = FastMCP("tickets", host="127.0.0.1", port=int(os.environ["PORT"]), log_level="WARNING")
 tickets = {}
+numbers = itertools.count(1)
 
 
 def own_tickets(context: Context) -> dict:
@@ -24,8 +26,9 @@ def own_tickets(context: Context) -> dict:
     subject = context.request_context.request.headers.get("Countersign-Subject")
     if subject is None:
         return {}
-    opened = {f"T-{number}": f"{title} (opened by {subject})" for number, title in enumerate(TITLES, 1)}
-    return tickets.setdefault(subject, opened)
+    if subject not in tickets:
+        tickets[subject] = {f"T-{next(numbers)}": f"{title} (opened by {subject})" for title in TITLES}
+    return tickets[subject]
 
 
 @server.tool()

@@ -42,8 +42,8 @@ impl<W: Write> Screen<W> {
     /// The sidecar serves; the command comes next.
     pub(super) fn joined(&mut self, invitation: &Invitation, doors: &Doors, own: bool) {
         let Invitation { name, id, port, .. } = invitation;
-        let app = format!("is {id}; its app is expected on port {port}");
-        self.show(&prefixed().add(name.as_str(), Tone::Title).add(app, Tone::Dim));
+        self.show(&prefixed().add(name.as_str(), Tone::Title).add(format!("is {id}"), Tone::Dim));
+        self.show(&prefixed().add(format!("its app is expected on port {port}"), Tone::Dim));
         if own {
             let door = format!("calls go out in its own name, by http://{}", doors.own);
             self.show(&prefixed().add(door, Tone::Dim));

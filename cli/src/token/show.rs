@@ -78,7 +78,7 @@ fn verdict_lines(verdict: &Verdict) -> Vec<Line> {
     match verdict {
         Verdict::Verified(of) => vec![
             line("verified", Tone::Good, format!("with the keys of {of}: form, signature, times and claims hold")),
-            Line::hanging(2, 2).add("That it is meant for whoever received it is not said by this.", Tone::Dim),
+            Line::hanging(2, 2).add("Whether it is for the right audience is not checked here.", Tone::Dim),
         ],
         Verdict::Refused { fault, code } => {
             let mut lines = vec![line("not verified:", Tone::Bad, fault.to_string())];

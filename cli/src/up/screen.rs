@@ -131,7 +131,12 @@ fn facts(up: &Up, kit: &Kit) -> Vec<Line> {
     facts.push(fact("broker", &format!("{}/jwks", stack.broker_public().unwrap_or_default())));
     let registry = if kit.own_registry { "your own" } else { "the demo's: planner → researcher → tickets" };
     facts.push(fact("registry", registry));
-    let policies = kit.policies.as_ref().map_or_else(|| "the demo's".to_owned(), |folder| folder.display().to_string());
+    let policies = match &kit.policies {
+        Some(folder) => folder.display().to_string(),
+        // They name the demo's workloads and targets; whoever has other ones is refused everything.
+        None if kit.own_registry => "the demo's, which do not know your registry: give --policies FOLDER".to_owned(),
+        None => "the demo's".to_owned(),
+    };
     facts.push(fact("policies", &policies));
     facts.push(fact("files, logs", &stack.folder().display().to_string()));
     facts
