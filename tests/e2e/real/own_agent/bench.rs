@@ -46,6 +46,12 @@ pub(super) struct Reply {
     text: String,
 }
 
+/// Our program, which leaves nothing outside of `folder`.
+fn program(folder: &Folder) -> Program {
+    let folder = folder.path("");
+    Program::new("countersign").variable("XDG_RUNTIME_DIR", &folder).variable("TMPDIR", &folder)
+}
+
 impl Bench {
     /// Starts `countersign up` with `options`; paths in them are those of the checkout.
     pub(super) async fn up(options: &[&str]) -> Self {
@@ -56,7 +62,7 @@ impl Bench {
         let ready = folder.path("up.json");
         let arguments = ["up", "--name", &name, "--ready-file", &ready].map(str::to_owned);
         let options = options.iter().map(|option| in_checkout(option));
-        let up = Program::new("countersign").arguments(arguments.into_iter().chain(options)).start();
+        let up = program(&folder).arguments(arguments.into_iter().chain(options)).start();
         let issuer = up.address(&ready, "issuer").await;
         Self { guests: BTreeMap::new(), up, name, issuer, python, folder }
     }
@@ -79,7 +85,7 @@ impl Bench {
         let ready = self.folder.path(&format!("{workload}.json"));
         let own = ["run", "--name", &self.name, "--as", workload, "--ready-file", &ready];
         let own = own.iter().chain(options).chain(&["--"]).map(|argument| (*argument).to_owned());
-        let mut program = Program::new("countersign").arguments(own.chain(command));
+        let mut program = program(&self.folder).arguments(own.chain(command));
         for (name, value) in variables {
             program = program.variable(name, value);
         }
