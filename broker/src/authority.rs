@@ -1,29 +1,27 @@
 //! The OpenID providers: who says who a user is and whether the session lives. Spoken to with our own JWT-SVID, without
-//! any secret. A provider's answer is checked as if it were a stranger's, and its errors are never relayed.
+//! any secret. A provider's answer is checked as if it were a stranger's, and its errors are never relayed. A plain OpenID
+//! issuer is asked nothing: its signature is all that there is.
 
 mod answer;
+mod asking;
+mod circuit;
 mod documents;
+mod flights;
 mod key_cache;
+mod measures;
 
-use std::error::Error;
+use std::sync::Arc;
 
 use identity::{
-    KeeperRule, LogoutRule, LogoutToken, RawToken, Refusal, Rule, Scopes, Subject, SubjectToken, TokenFault, UnixTime,
+    LogoutRule, LogoutToken, OpenIdRule, RawToken, Refusal, Rule, Subject, SubjectToken, TokenFault, UnixTime,
     UserRule, verify,
 };
-use runtime::workload::JwtSvids;
-use serde::Serialize;
+use runtime::process::Process;
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
-use self::{
-    documents::Documents,
-    key_cache::{KeyCache, Whom},
-};
-use crate::{
-    config::AuthorityConfig,
-    names::{ACCESS_TOKEN, SPIFFE_JWT_ASSERTION, TOKEN_EXCHANGE},
-};
+pub(crate) use self::asking::{Claim, Keeper};
+use self::{circuit::Circuit, documents::Documents, flights::Flights, key_cache::KeyCache, measures::Measures};
+use crate::config::{AuthorityConfig, AuthorityKind};
 
 /// Requests that may wait for one provider: half of all that the broker does at once, so that a provider which stands
 /// still stops those alone who need it, and calls within running transactions go on (`security.md` §5).
@@ -34,47 +32,19 @@ const STRANGERS_MAX: usize = 16;
 
 /// All authorities.
 #[derive(Debug)]
-pub(crate) struct Authorities(Vec<Authority>);
+pub(crate) struct Authorities(Vec<Arc<Authority>>);
 
 /// One OpenID provider.
 #[derive(Debug)]
 pub(crate) struct Authority {
     config: AuthorityConfig,
-    documents: Documents,
+    documents: Arc<Documents>,
     keys: KeyCache,
     asking: Semaphore,
     strangers: Semaphore,
-}
-
-/// What the provider gave for a user's token: a token for the broker itself, verified. It is shown to nobody but the
-/// provider, and lies encrypted in the store.
-#[derive(Debug)]
-pub(crate) struct Keeper {
-    raw: RawToken,
-    proof: SubjectToken,
-}
-
-/// What the provider must confirm.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Claim<'a> {
-    /// `sub` at the provider.
-    pub(crate) subject: &'a Subject,
-    pub(crate) session: &'a str,
-    pub(crate) scopes: &'a Scopes,
-}
-
-/// The exchange as a form (RFC 8693 §2.1). Exactly one `audience`, or Keycloak gives all; `client_id` beside the SVID,
-/// or a mix-up of clients goes unseen (`keycloak.md` §0).
-#[derive(Serialize)]
-struct ExchangeForm<'a> {
-    grant_type: &'a str,
-    subject_token: &'a str,
-    subject_token_type: &'a str,
-    audience: &'a str,
-    scope: &'a str,
-    client_id: &'a str,
-    client_assertion_type: &'a str,
-    client_assertion: &'a str,
+    flights: Flights,
+    circuit: Circuit,
+    measures: Measures,
 }
 
 impl Authorities {
@@ -82,25 +52,30 @@ impl Authorities {
     ///
     /// # Errors
     /// The HTTP client cannot be built: no trusted root certificates on this machine.
-    pub(crate) fn new(configs: Vec<AuthorityConfig>) -> anyhow::Result<Self> {
-        configs.into_iter().map(Authority::new).collect::<anyhow::Result<_>>().map(Self)
+    pub(crate) fn new(configs: Vec<AuthorityConfig>, process: &Process) -> anyhow::Result<Self> {
+        let measures = Measures::new(&process.telemetry);
+        let new = |config| Authority::new(config, measures.clone(), process).map(Arc::new);
+        configs.into_iter().map(new).collect::<anyhow::Result<_>>().map(Self)
     }
 
     /// The authority with this issuer URL, byte for byte (N44).
-    pub(crate) fn by_issuer(&self, issuer: &str) -> Option<&Authority> {
+    pub(crate) fn by_issuer(&self, issuer: &str) -> Option<&Arc<Authority>> {
         self.0.iter().find(|authority| authority.config.issuer == issuer)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Authority> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Authority>> {
         self.0.iter()
     }
 }
 
 impl Authority {
-    fn new(config: AuthorityConfig) -> anyhow::Result<Self> {
-        let (documents, keys) = (Documents::new(&config)?, KeyCache::default());
+    fn new(config: AuthorityConfig, measures: Measures, process: &Process) -> anyhow::Result<Self> {
+        let documents = Arc::new(Documents::new(&config)?);
+        let keys = KeyCache::new(Arc::clone(&documents), measures.clone(), process.shutdown.clone());
         let (asking, strangers) = (Semaphore::new(ASKING_MAX), Semaphore::new(STRANGERS_MAX));
-        Ok(Self { documents, config, keys, asking, strangers })
+        let (flights, circuit) = (Flights::default(), Circuit::default());
+        measures.circuit(&config.issuer, false);
+        Ok(Self { config, documents, keys, asking, strangers, flights, circuit, measures })
     }
 
     /// Its issuer URL.
@@ -108,9 +83,25 @@ impl Authority {
         &self.config.issuer
     }
 
+    /// Whether it can be asked about a session. A plain OpenID issuer only signs: what it signed counts to its end.
+    pub(crate) const fn is_asked(&self) -> bool {
+        self.config.is_asked()
+    }
+
+    /// The broker's client there.
+    ///
+    /// # Errors
+    /// `policy.session_unconfirmed`: it cannot be asked. Only a rule that wants it asked comes here.
+    fn client(&self) -> Result<&str, Refusal> {
+        match &self.config.kind {
+            AuthorityKind::Keycloak { client_id } => Ok(client_id),
+            AuthorityKind::OpenId { .. } => Err(Refusal::PolicySessionUnconfirmed),
+        }
+    }
+
     /// Learns the keys anew if that is due; tells whether any are held.
     pub(crate) async fn refresh_keys(&self) -> bool {
-        self.keys.refresh(&self.documents, Whom::Users).await;
+        self.keys.refresh().await;
         self.keys.any()
     }
 
@@ -119,8 +110,15 @@ impl Authority {
     /// # Errors
     /// `subject.*`; `fault.provider` while no keys could be had at all; `fault.overloaded`.
     pub(crate) async fn verify(&self, raw: &RawToken, now: UnixTime) -> Result<SubjectToken, Refusal> {
-        let rule = UserRule { issuer: &self.config.issuer, audience: &self.config.client_id };
-        self.prove(raw, &rule, now).await
+        let issuer = &self.config.issuer;
+        match &self.config.kind {
+            AuthorityKind::Keycloak { client_id } => {
+                self.prove(raw, &UserRule { issuer, audience: client_id }, now).await
+            }
+            AuthorityKind::OpenId { audience, groups_claim, roles_claim } => {
+                self.prove(raw, &OpenIdRule { issuer, audience, groups_claim, roles_claim }, now).await
+            }
+        }
     }
 
     /// Verifies a logout token that was issued for one of `clients`.
@@ -134,18 +132,18 @@ impl Authority {
         now: UnixTime,
     ) -> Result<LogoutToken, Refusal> {
         let rule = LogoutRule { issuer: &self.config.issuer, clients };
-        self.prove_for(Whom::Strangers, raw, &rule, now).await?.map_err(Refusal::LogoutToken)
+        self.prove_within(&self.strangers, raw, &rule, now).await?.map_err(Refusal::LogoutToken)
     }
 
     async fn prove<R: Rule>(&self, raw: &RawToken, rule: &R, now: UnixTime) -> Result<R::Proof, Refusal> {
-        self.prove_for(Whom::Users, raw, rule, now).await?.map_err(Refusal::Subject)
+        self.prove_within(&self.asking, raw, rule, now).await?.map_err(Refusal::Subject)
     }
 
     /// An unknown key is looked for once, not more often than the cache allows (N43), and by no more at once than have
     /// places. The outer error is a fault.
-    async fn prove_for<R: Rule>(
+    async fn prove_within<R: Rule>(
         &self,
-        whom: Whom,
+        places: &Semaphore,
         raw: &RawToken,
         rule: &R,
         now: UnixTime,
@@ -154,12 +152,8 @@ impl Authority {
             Err(TokenFault::KeyUnknown) => {}
             verified => return Ok(verified),
         }
-        let places = match whom {
-            Whom::Users => &self.asking,
-            Whom::Strangers => &self.strangers,
-        };
         let place = places.try_acquire().map_err(|_full| Refusal::FaultOverloaded)?;
-        self.keys.refresh(&self.documents, whom).await;
+        self.keys.refresh().await;
         drop(place);
         if !self.keys.any() {
             return Err(Refusal::FaultProvider);
@@ -188,83 +182,6 @@ impl Authority {
             None => Some(subject.clone()),
             Some(name) => subject.as_str().strip_prefix(name.as_str())?.strip_prefix(':')?.parse().ok(),
         }
-    }
-
-    /// Has the provider confirm session, consent and roles behind `token` (`keycloak.md` §4): it answers with a keeper.
-    /// Dropped half-way, at most a keeper that nobody holds was made.
-    ///
-    /// # Errors
-    /// `subject.session_ended`, `subject.*`, `scope.withdrawn`, `scope.widened`, `target.unknown`; `fault.provider` and
-    /// `fault.identity` when it cannot be asked, `fault.overloaded` when too many wait for it.
-    pub(crate) async fn exchange(
-        &self,
-        svids: &JwtSvids,
-        token: &RawToken,
-        claim: Claim<'_>,
-        now: UnixTime,
-    ) -> Result<Keeper, Refusal> {
-        let svid = svids.fetch(&self.config.issuer, now).await.map_err(|fault| {
-            tracing::warn!(%fault, "no JWT-SVID to authenticate at the provider with");
-            Refusal::FaultIdentity
-        })?;
-        let form = ExchangeForm {
-            grant_type: TOKEN_EXCHANGE,
-            subject_token: token.expose(),
-            subject_token_type: ACCESS_TOKEN,
-            audience: &self.config.client_id,
-            scope: &claim.scopes.to_string(),
-            client_id: &self.config.client_id,
-            client_assertion_type: SPIFFE_JWT_ASSERTION,
-            client_assertion: svid.expose(),
-        };
-        let asking = self.asking.try_acquire().map_err(|_full| Refusal::FaultOverloaded)?;
-        let (status, body) = self.documents.post_exchange(&form).await.map_err(|fault| self.away(&fault))?;
-        drop(asking);
-        let body = Zeroizing::new(body);
-        let raw = answer::read(status, &body, claim.scopes, self.issuer())?;
-        self.check(raw, claim, now).await
-    }
-
-    /// The keeper must be for us alone (K7), and for the same user and session.
-    async fn check(&self, raw: RawToken, claim: Claim<'_>, now: UnixTime) -> Result<Keeper, Refusal> {
-        let rule = KeeperRule { issuer: &self.config.issuer, client: &self.config.client_id };
-        let proof = match self.prove(&raw, &rule, now).await {
-            Ok(proof) => proof,
-            Err(Refusal::Subject(TokenFault::Audience)) => {
-                self.odd("another audience than the broker alone");
-                return Err(Refusal::ScopeWidened);
-            }
-            Err(refusal) => return Err(self.odd(&refusal.code())),
-        };
-        if proof.subject() != claim.subject || proof.session() != claim.session {
-            return Err(self.odd("another user or session"));
-        }
-        answer::compare(&proof.scopes().without_openid(), claim.scopes)?;
-        Ok(Keeper { raw, proof })
-    }
-
-    fn away(&self, fault: &documents::ProviderFault) -> Refusal {
-        let error: &(dyn Error + 'static) = fault;
-        tracing::warn!(issuer = self.issuer(), error, "the provider cannot be asked");
-        Refusal::FaultProvider
-    }
-
-    /// The provider answered 200 with something that cannot be; nothing is issued on it.
-    fn odd(&self, reason: &str) -> Refusal {
-        tracing::error!(issuer = self.issuer(), reason, "the provider's answer was discarded");
-        Refusal::FaultProvider
-    }
-}
-
-impl Keeper {
-    /// Its claims.
-    pub(crate) const fn proof(&self) -> &SubjectToken {
-        &self.proof
-    }
-
-    /// The token, for the store to encrypt.
-    pub(crate) const fn raw(&self) -> &RawToken {
-        &self.raw
     }
 }
 

@@ -5,7 +5,9 @@ mod authorities;
 mod dead;
 mod doors;
 mod edges;
+mod keys;
 mod life;
+mod limits;
 mod raw;
 mod wrapping_key;
 
@@ -13,17 +15,19 @@ use std::path::PathBuf;
 
 use identity::{Registry, Reserved, TrustDomain, workload_id};
 use policies::Policies;
-use runtime::{admin::AdminListen, config::Problems};
+use runtime::{admin::AdminListen, clock, config::Problems};
 use url::Url;
 
+use self::{edges::LoginClients, keys::KeysConfig};
 pub use self::raw::RawConfig;
 pub(crate) use self::{
-    authorities::AuthorityConfig,
-    doors::{Public, PublicTls},
+    authorities::{AuthorityConfig, AuthorityKind},
+    doors::{Assertions, Doors, Public, PublicTls},
     edges::{Edge, Edges},
     life::Life,
+    wrapping_key::open as open_wrapping_key,
 };
-use crate::{names::TOKEN_PATH, seal::Sealer};
+use crate::{keys::Terms, names::TOKEN_PATH, seal::Wrapping};
 
 /// The broker's configuration.
 #[derive(Debug)]
@@ -31,12 +35,11 @@ pub struct Config {
     pub(crate) issuer: String,
     pub(crate) trust_domain: TrustDomain,
     pub(crate) workload_api: String,
-    pub(crate) listen: String,
-    pub(crate) public: Public,
-    pub(crate) admin: AdminListen,
+    pub(crate) doors: Doors,
     pub(crate) authorities: Vec<AuthorityConfig>,
     pub(crate) store: PathBuf,
-    pub(crate) sealer: Sealer,
+    pub(crate) keys: Terms,
+    pub(crate) wrapping: Wrapping,
     pub(crate) ledger: PathBuf,
     pub(crate) policies: Policies,
     pub(crate) edges: Edges,
@@ -54,19 +57,22 @@ impl Config {
             problems.at("workload_api", format!("`{}` is no `unix:///<absolute path>`", raw.workload_api));
         }
         doors::is_address("listen", &raw.listen, problems);
-        let public = Public::read(&raw.public, problems);
+        let public = Public::read("public", &raw.public.listen, raw.public.tls.as_ref(), problems);
+        let assertions = raw.assertions.as_ref().map(|door| Assertions::read(door, &raw.issuer, problems));
         let admin = AdminListen::parse(&raw.admin.listen);
         let admin = admin.map_err(|fault| problems.at("admin.listen", fault.to_string())).ok();
-        let doors =
-            [("listen", &raw.listen), ("public.listen", &raw.public.listen), ("admin.listen", &raw.admin.listen)];
-        problems.distinct_doors(&doors.map(|(key, address)| (key, address.as_str())));
+        distinct_doors(&raw, problems);
         let authorities = authorities::read(&raw.authorities, problems);
         let store = store(&raw.store, problems);
-        let sealer = wrapping_key::read(&raw.wrapping_key, problems);
+        let keys = KeysConfig::read(&raw.keys, store.as_deref(), problems);
+        let wrapping = wrapping_key::read(&raw.wrapping_key, problems);
         problems.names_a_path("ledger", &raw.ledger);
         let policies = policies(&raw, problems);
-        let edges = Edges::read(&raw.edges, trust_domain.as_ref(), problems);
-        let reserved = reserved(&raw.issuer, &authorities);
+        let clients = LoginClients::new(&raw.authorities);
+        let edges = Edges::read(&raw.edges, &clients, trust_domain.as_ref(), problems);
+        edges::check_audiences(&edges, &authorities, problems);
+        authorities::check_targets(&authorities, &raw.targets, problems);
+        let reserved = reserved(&raw, &authorities);
         check_target_domains(&raw, trust_domain.as_ref(), problems);
         dead::warn(&raw, policies.as_ref(), problems);
         let specs = raw.targets.into_iter().map(raw::RawTarget::into_spec).collect();
@@ -76,16 +82,24 @@ impl Config {
             }
         });
         let life = Life::read(&raw.life, problems);
+        let rate = limits::read(&raw.limits, problems);
+        let keys = keys?;
         Some(Self {
             issuer: raw.issuer,
             trust_domain: trust_domain?,
             workload_api: raw.workload_api,
-            listen: raw.listen,
-            public: public?,
-            admin: admin?,
+            doors: Doors {
+                listen: raw.listen,
+                public: public?,
+                assertions: assertions.map_or(Some(None), |door| door.map(Some))?,
+                admin: admin?,
+                orders: keys.socket,
+                rate: rate?,
+            },
             authorities,
             store: store?,
-            sealer: sealer?,
+            keys: keys.terms,
+            wrapping: wrapping?,
             ledger: raw.ledger,
             policies: policies?,
             edges,
@@ -96,9 +110,17 @@ impl Config {
     }
 }
 
-/// RFC 8414 §2: https, no query, no fragment. Ours besides: no path, so that every endpoint has one place.
-fn check_issuer(issuer: &str, problems: &mut Problems) {
-    let fits = Url::parse(issuer).is_ok_and(|url| {
+fn distinct_doors(raw: &RawConfig, problems: &mut Problems) {
+    let mut doors =
+        vec![("listen", &raw.listen), ("public.listen", &raw.public.listen), ("admin.listen", &raw.admin.listen)];
+    doors.extend(raw.assertions.iter().map(|door| ("assertions.listen", &door.listen)));
+    let doors: Vec<_> = doors.into_iter().map(|(key, address)| (key, address.as_str())).collect();
+    problems.distinct_doors(&doors);
+}
+
+/// Whether it is `https://host[:port]` and nothing else.
+fn is_origin(text: &str) -> bool {
+    let fits = Url::parse(text).is_ok_and(|url| {
         url.scheme() == "https"
             && url.path() == "/"
             && url.query().is_none()
@@ -106,7 +128,12 @@ fn check_issuer(issuer: &str, problems: &mut Problems) {
             && url.username().is_empty()
             && url.password().is_none()
     });
-    if !fits || issuer.ends_with('/') {
+    fits && !text.ends_with('/')
+}
+
+/// RFC 8414 §2: https, no query, no fragment. Ours besides: no path, so that every endpoint has one place.
+fn check_issuer(issuer: &str, problems: &mut Problems) {
+    if !is_origin(issuer) {
         problems.at("issuer", format!("`{issuer}` must be an https URL without path, query, fragment and final slash"));
     }
 }
@@ -134,7 +161,7 @@ fn policies(raw: &RawConfig, problems: &mut Problems) -> Option<Policies> {
     if !problems.names_a_path("policies", &raw.policies) {
         return None;
     }
-    Policies::load(&raw.policies)
+    Policies::load(&raw.policies, clock::now())
         .map_err(|found| {
             for problem in found {
                 problems.at("policies", problem.to_string());
@@ -144,8 +171,9 @@ fn policies(raw: &RawConfig, problems: &mut Problems) -> Option<Policies> {
 }
 
 /// Issuers, realms and token endpoints: a token for one of them would be a client assertion (`protocol.md` §6).
-fn reserved(issuer: &str, authorities: &[AuthorityConfig]) -> Reserved {
-    let own = [issuer.to_owned(), format!("{issuer}{TOKEN_PATH}")];
+fn reserved(raw: &RawConfig, authorities: &[AuthorityConfig]) -> Reserved {
+    let bases = [Some(&raw.issuer), raw.assertions.as_ref().and_then(|door| door.url.as_ref())];
+    let own = bases.into_iter().flatten().flat_map(|base| [base.clone(), format!("{base}{TOKEN_PATH}")]);
     let theirs = authorities.iter().flat_map(AuthorityConfig::reserved);
     let urls: Vec<String> = own.into_iter().chain(theirs).collect();
     Reserved::new(urls.iter().map(String::as_str))

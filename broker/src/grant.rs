@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use identity::{
     ActorChain, Entry, Kind, Lifetime, Mapping, Refusal, Scopes, SpiffeId, Subject, Target, TransactionId, UnixTime,
+    Would,
 };
 use policies::{Action, Decision, Denial, Permitted, Policies, Question};
 
@@ -84,6 +85,11 @@ impl Grant {
         &self.subject
     }
 
+    /// The workloads that its tokens will name.
+    pub(crate) fn workloads(&self) -> impl Iterator<Item = &SpiffeId> {
+        self.chain.iter().chain(self.planned.callee())
+    }
+
     /// What it allows.
     pub(crate) const fn scopes(&self) -> &Scopes {
         self.planned.scopes()
@@ -97,6 +103,18 @@ impl Grant {
     /// Whether the rule wants the provider's word that the session lives, at this very decision.
     pub(crate) fn needs_living_session(&self) -> bool {
         self.permitted.terms().strict
+    }
+
+    /// The same where nobody can be asked whether the session lives: the user's own token is the last word.
+    ///
+    /// # Errors
+    /// `policy.session_unconfirmed`, where the rule wants it asked.
+    pub(crate) fn unconfirmed(self) -> Result<Self, Refusal> {
+        if self.needs_living_session() {
+            return Err(Refusal::PolicySessionUnconfirmed);
+        }
+        let not_after = self.ends.not_after;
+        Ok(Self { ends: Ends { not_after, long_not_after: not_after }, ..self })
     }
 
     /// Notes in the record what will be issued.
@@ -116,19 +134,32 @@ impl Grant {
     }
 }
 
-/// Asks policy, and turns its yes into a grant that is no wider than what the requester showed.
+/// Asks policy, and turns its yes into a grant that is no wider than what the requester showed. What rules on trial would
+/// have said to the question that counted is left in `would`.
 ///
 /// # Errors
 /// `scope.*`, `policy.*`, `subject.transaction_ended`; `fault.store` without randomness for an id.
-pub(crate) fn decide(policies: &Policies, case: Case<'_>, life: &Life, now: UnixTime) -> Result<Grant, Refusal> {
+pub(crate) fn decide(
+    policies: &Policies,
+    case: Case<'_>,
+    life: &Life,
+    now: UnixTime,
+    would: &mut Option<Would>,
+) -> Result<Grant, Refusal> {
     match case {
-        Case::Begin(begin) => decide_begin(policies, begin, life, now),
-        Case::Call(call) => decide_call(policies, call, life, now),
-        Case::Renew(renew) => decide_renew(policies, renew, life, now),
+        Case::Begin(begin) => decide_begin(policies, begin, life, now, would),
+        Case::Call(call) => decide_call(policies, call, life, now, would),
+        Case::Renew(renew) => decide_renew(policies, renew, life, now, would),
     }
 }
 
-fn decide_begin(policies: &Policies, case: Begin<'_>, life: &Life, now: UnixTime) -> Result<Grant, Refusal> {
+fn decide_begin(
+    policies: &Policies,
+    case: Begin<'_>,
+    life: &Life,
+    now: UnixTime,
+    would: &mut Option<Would>,
+) -> Result<Grant, Refusal> {
     within_held(case.scopes, case.keeper.scopes())?;
     within_known(case.scopes, case.edge_scopes)?;
     let chain = case.actor.into_chain();
@@ -143,7 +174,7 @@ fn decide_begin(policies: &Policies, case: Begin<'_>, life: &Life, now: UnixTime
         scopes: case.scopes,
         passes_on: &none,
     };
-    let permitted = permit(policies, &question, case.scopes)?;
+    let permitted = permit(policies, &question, case.scopes, now, would)?;
     let terms = permitted.terms();
     let longest = terms.max_life.map_or(life.transaction, |max| max.min(life.transaction));
     let not_after = case.signed_in.min(until(now, longest));
@@ -168,7 +199,13 @@ fn decide_begin(policies: &Policies, case: Begin<'_>, life: &Life, now: UnixTime
     })
 }
 
-fn decide_call(policies: &Policies, case: Call<'_>, life: &Life, now: UnixTime) -> Result<Grant, Refusal> {
+fn decide_call(
+    policies: &Policies,
+    case: Call<'_>,
+    life: &Life,
+    now: UnixTime,
+    would: &mut Option<Would>,
+) -> Result<Grant, Refusal> {
     let (held, target) = (case.held, case.target);
     within_known(case.scopes, target.scopes())?;
     within_held(case.scopes, held.scopes())?;
@@ -186,7 +223,7 @@ fn decide_call(policies: &Policies, case: Call<'_>, life: &Life, now: UnixTime) 
         passes_on: passed.as_ref().unwrap_or(&none),
     };
     let candidates = target.scopes().intersect(held.scopes());
-    let permitted = permit(policies, &question, &candidates)?;
+    let permitted = permit(policies, &question, &candidates, now, would)?;
     let lists = matches!(target.mapping(), Mapping::Mcp(_)) && case.scopes.is_empty();
     let bound = |lives: Duration| {
         let terms = permitted.terms().max_life.map_or(lives, |max| max.min(lives));
@@ -223,8 +260,14 @@ fn decide_call(policies: &Policies, case: Call<'_>, life: &Life, now: UnixTime) 
 }
 
 /// A renewal is the same authority a little longer, so policy is asked again what it was asked when it was given: a rule
-/// that is gone renews nothing.
-fn decide_renew(policies: &Policies, case: Renew<'_>, life: &Life, now: UnixTime) -> Result<Grant, Refusal> {
+/// that is gone renews nothing. Nor does an edge that is none any more, or that lost the scope.
+fn decide_renew(
+    policies: &Policies,
+    case: Renew<'_>,
+    life: &Life,
+    now: UnixTime,
+    would: &mut Option<Would>,
+) -> Result<Grant, Refusal> {
     let held = case.held;
     let scopes = match case.scopes {
         Some(scopes) => scopes.clone(),
@@ -235,10 +278,11 @@ fn decide_renew(policies: &Policies, case: Renew<'_>, life: &Life, now: UnixTime
     within_held(&scopes, held.scopes())?;
     let permitted = match held.callee() {
         None => {
+            within_known(&scopes, case.edge_scopes.ok_or(Refusal::EdgeNotRegistered)?)?;
             let action = Action::Begin { trust_domain: case.trust_domain };
-            permit(policies, &asked_by(held.requester(), action, &case, &scopes, &Scopes::none()), &scopes)?
+            permit(policies, &asked_by(held.requester(), action, &case, &scopes, &Scopes::none()), &scopes, now, would)?
         }
-        Some(callee) => renew_for_callee(policies, &case, callee, &scopes)?,
+        Some(callee) => renew_for_callee(policies, &case, (callee, &scopes), now, would)?,
     };
     let lives = permitted.terms().max_life.map_or(life.transaction_token, |max| max.min(life.transaction_token));
     let plan = TxnPlan {
@@ -261,27 +305,42 @@ fn decide_renew(policies: &Policies, case: Renew<'_>, life: &Life, now: UnixTime
 }
 
 /// The callee's token was handed on with a call to one of its targets, for a scope that the token no longer tells: the
-/// call must still be allowed for all of its scopes, for none, or for a single one.
+/// call must still be allowed for all of its scopes, for none, or for a single one. Which of these it was is not known, so
+/// the strictest terms of all that are allowed count.
 fn renew_for_callee(
     policies: &Policies,
     case: &Renew<'_>,
-    callee: &SpiffeId,
-    scopes: &Scopes,
+    (callee, scopes): (&SpiffeId, &Scopes),
+    now: UnixTime,
+    would: &mut Option<Would>,
 ) -> Result<Permitted, Refusal> {
     let passing = |target: &&&Target| target.workload() == callee && target.passes_on().is_some();
+    let mut allowed: Option<Permitted> = None;
+    let mut tried = None;
     for target in case.targets.iter().filter(passing) {
         let known = target.scopes().intersect(case.held.scopes());
         for asked in [known.clone(), Scopes::none()].into_iter().chain(known.singles()) {
             let action = Action::Exchange { target: target.name() };
             let question = asked_by(case.held.requester(), action, case, &asked, scopes);
-            match policies.decide(&question) {
-                Decision::Permitted(permitted) => return Ok(permitted),
+            let decision = policies.decide(&question);
+            let observed = policies.observe(&question, &decision, now);
+            match decision {
+                Decision::Permitted(permitted) => {
+                    allowed = Some(match allowed.take() {
+                        Some(before) => before.and(permitted),
+                        None => permitted,
+                    });
+                    *would = would.take().or(observed);
+                }
                 Decision::Denied(Denial::Error(cause)) => return Err(not_evaluated(&cause)),
-                Decision::Denied(Denial::NoRule | Denial::Forbidden(_)) => {}
+                Decision::Denied(Denial::NoRule | Denial::Forbidden(_)) => tried = tried.or(observed),
             }
         }
     }
-    Err(Refusal::PolicyNoRule)
+    allowed.ok_or_else(|| {
+        *would = tried;
+        Refusal::PolicyNoRule
+    })
 }
 
 fn asked_by<'a>(
@@ -297,8 +356,16 @@ fn asked_by<'a>(
 
 /// One routine tells `scope.not_permitted` from `policy.no_rule` (`protocol.md` §4): whether the same requester may do
 /// it with less.
-fn permit(policies: &Policies, question: &Question<'_>, candidates: &Scopes) -> Result<Permitted, Refusal> {
-    let otherwise = match policies.decide(question) {
+fn permit(
+    policies: &Policies,
+    question: &Question<'_>,
+    candidates: &Scopes,
+    now: UnixTime,
+    would: &mut Option<Would>,
+) -> Result<Permitted, Refusal> {
+    let decision = policies.decide(question);
+    *would = policies.observe(question, &decision, now);
+    let otherwise = match decision {
         Decision::Permitted(permitted) => return Ok(permitted),
         Decision::Denied(Denial::Error(cause)) => return Err(not_evaluated(&cause)),
         Decision::Denied(Denial::NoRule) => Refusal::PolicyNoRule,

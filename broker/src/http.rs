@@ -2,13 +2,19 @@
 //! for everybody. It turns bytes into a request and an outcome into bytes; what is allowed is decided elsewhere.
 
 mod answer;
+mod assertion;
 mod form;
 mod inside;
+mod introspect;
+mod keys;
 mod logout;
 mod own_use;
+mod posted;
 mod published;
 mod read;
+mod revoke;
 mod token;
+mod turns;
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -19,34 +25,40 @@ use hyper_util::service::TowerToHyperService;
 use runtime::{mtls::Peer, telemetry::Telemetry};
 use tower::{ServiceExt as _, service_fn};
 
-pub(crate) use self::form::Form;
-use self::{
-    inside::InsideDoor,
-    logout::{LogoutDoor, Turns},
-    published::Published,
-};
+pub(crate) use self::{form::Form, inside::InsideDoor, keys::keys};
+use self::{assertion::AssertionDoor, logout::LogoutDoor, published::Published, turns::Turns};
 use crate::{
-    names::{JWKS_PATH, LOGOUT_PATH, METADATA_PATH, TOKEN_PATH, USE_PATH},
+    names::{
+        ADMINISTER_PATH, INTROSPECT_PATH, JWKS_PATH, LOGOUT_PATH, METADATA_PATH, REVOKE_PATH, TOKEN_PATH, USE_PATH,
+    },
     parties::Parties,
 };
 
 /// What everybody may read, and where an authority says who signed out. Served with [`anonymous`].
-pub(crate) fn everybody(parties: &Arc<Parties>, telemetry: &Telemetry) -> Router {
+pub(crate) fn everybody(parties: &Arc<Parties>, assertions: Option<&str>, telemetry: &Telemetry) -> Router {
     let door = LogoutDoor::new(Arc::clone(parties), telemetry);
     let logout = Router::new().route(LOGOUT_PATH, routing::any(logout::receive)).with_state(door);
-    published(parties).merge(logout)
+    published(parties, assertions).merge(logout)
 }
 
-/// What a workload may ask: `/token`, `/use`, the watch stream, and what everybody may read.
-pub(crate) fn inside(parties: Arc<Parties>, watch: Router) -> Router {
-    let published = published(&parties);
+/// What a workload may ask: `/token`, `/use`, `/revoke`, `/administer`, `/introspect`, the watch stream, and what everybody may read.
+pub(crate) fn inside(door: &InsideDoor, assertions: Option<&str>, watch: Router) -> Router {
+    let published = published(door.parties(), assertions);
     let asked = Router::new().route(TOKEN_PATH, routing::any(token::exchange));
-    let asked = asked.route(USE_PATH, routing::any(own_use::ask)).with_state(InsideDoor::new(parties));
+    let asked = asked.route(USE_PATH, routing::any(own_use::ask));
+    let asked = asked.route(REVOKE_PATH, routing::any(revoke::token)).route(ADMINISTER_PATH, routing::any(revoke::administer));
+    let asked = asked.route(INTROSPECT_PATH, routing::any(introspect::token)).with_state(door.clone());
     published.merge(asked).merge(watch)
 }
 
-fn published(parties: &Parties) -> Router {
-    Published::new(&parties.issuer).router()
+/// `/token` for clients who have no certificate. Served with [`anonymous`].
+pub(crate) fn assertions(door: &InsideDoor, telemetry: &Telemetry) -> Router {
+    let door = AssertionDoor::new(door.clone(), telemetry);
+    Router::new().route(TOKEN_PATH, routing::any(assertion::exchange)).with_state(door)
+}
+
+fn published(parties: &Parties, assertions: Option<&str>) -> Router {
+    Published::new(&parties.issuer, assertions).router()
 }
 
 /// A connection's service where nobody has proved who he is.

@@ -17,12 +17,19 @@ pub(crate) const BEARER: &str = "Bearer";
 pub(crate) const NOT_APPLICABLE: &str = "N_A";
 /// How a client authenticates here: mTLS with an X509-SVID (draft-ietf-oauth-spiffe-client-auth-02 §4).
 pub(crate) const SPIFFE_X509: &str = "spiffe_x509";
+/// The other way: with a JWT-SVID (the same draft, §3).
+pub(crate) const SPIFFE_JWT: &str = "spiffe_jwt";
 
 /// Paths of our endpoints, below the issuer.
 pub(crate) const TOKEN_PATH: &str = "/token";
 pub(crate) const JWKS_PATH: &str = "/jwks";
 /// Where a workload asks whether it may call a target in its own name (`protocol.md` §6).
 pub(crate) const USE_PATH: &str = "/use";
+/// RFC 7009 and RFC 7662.
+pub(crate) const REVOKE_PATH: &str = "/revoke";
+pub(crate) const INTROSPECT_PATH: &str = "/introspect";
+/// Where an operator ends what others were given.
+pub(crate) const ADMINISTER_PATH: &str = "/administer";
 /// Where an authority says that a session ended: the back-channel logout URL of the login clients, below the issuer.
 pub(crate) const LOGOUT_PATH: &str = "/backchannel-logout";
 /// RFC 8414 §3.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use identity::{Entry, Kind, Lifetime, Refusal, SpiffeId, TrustDomain, UnixTime, WorkloadTarget};
+use identity::{Entry, Kind, Lifetime, Refusal, SpiffeId, TrustDomain, UnixTime, WorkloadTarget, Would};
 use policies::{Decision, Denial, Permitted, Policies, Use};
 
 use crate::grant::not_evaluated;
@@ -36,21 +36,25 @@ impl Leave {
 }
 
 /// Asks policy whether `requester` may call `target` in its own name. Rules speak of the workloads of `trust_domain`: who
-/// comes from another one that SPIRE federates with is meant by none, not even by a rule for `Workload`s of any name.
+/// comes from another one that SPIRE federates with is meant by none, not even by a rule for `Workload`s of any name. What
+/// rules on trial would have said is left in `would`.
 ///
 /// # Errors
 /// `policy.*`.
 pub(crate) fn decide(
     policies: &Policies,
     trust_domain: &TrustDomain,
-    requester: &SpiffeId,
-    target: &WorkloadTarget,
+    (requester, target): (&SpiffeId, &WorkloadTarget),
     now: UnixTime,
+    would: &mut Option<Would>,
 ) -> Result<Leave, Refusal> {
     if requester.trust_domain() != trust_domain {
         return Err(Refusal::PolicyNoRule);
     }
-    let permitted = match policies.decide_use(&Use { requester, target: target.name() }) {
+    let asked = Use { requester, target: target.name() };
+    let decision = policies.decide_use(&asked);
+    *would = policies.observe_use(&asked, &decision, now);
+    let permitted = match decision {
         Decision::Permitted(permitted) => permitted,
         Decision::Denied(Denial::NoRule) => return Err(Refusal::PolicyNoRule),
         Decision::Denied(Denial::Forbidden(rule)) => return Err(Refusal::PolicyForbidden(rule)),
@@ -76,7 +80,7 @@ mod tests {
         for (number, rule) in rules.iter().enumerate() {
             fs::write(folder.join(format!("{number}.cedar")), rule).expect("written");
         }
-        let policies = Policies::load(&folder).expect("policies");
+        let policies = Policies::load(&folder, runtime::clock::now()).expect("policies");
         fs::remove_dir_all(&folder).expect("removed");
         policies
     }
@@ -96,7 +100,8 @@ mod tests {
     fn ask(rules: &[&str], requester: &str) -> Result<Leave, Refusal> {
         let requester = workload_id(requester).expect("an id");
         let domain = TrustDomain::new("corp.example").expect("a trust domain");
-        decide(&ruled(rules), &domain, &requester, &inventory(), UnixTime::from_secs(1000).expect("a time"))
+        let now = UnixTime::from_secs(1000).expect("a time");
+        decide(&ruled(rules), &domain, (&requester, &inventory()), now, &mut None)
     }
 
     #[test]

@@ -8,8 +8,12 @@ use crate::{
     authority::Authorities,
     config::{Edges, Life},
     grant::Issuer,
+    keys::Rotation,
+    liveness::Liveness,
     record::Recorder,
     reload::Rules,
+    revocation::Revocations,
+    seen::Seen,
     sessions::Sessions,
     store::Store,
 };
@@ -29,10 +33,18 @@ pub(crate) struct Parties {
     pub(crate) reserved: Reserved,
     /// Who may.
     pub(crate) policies: Rules,
+    /// Who changes what signs.
+    pub(crate) rotation: Rotation,
+    /// Which tokens were proved before.
+    pub(crate) seen: Seen,
     /// What was begun.
     pub(crate) store: Store,
     /// What ended at its authority.
     pub(crate) sessions: Sessions,
+    /// Whether what was begun may go on.
+    pub(crate) liveness: Liveness,
+    /// What was revoked by name.
+    pub(crate) revocations: Revocations,
     /// What was given.
     pub(crate) recorder: Recorder,
     /// Who we are.

@@ -70,4 +70,14 @@ mod tests {
         drop((second, third));
         assert!(quota.held.lock().expect("whole").is_empty());
     }
+
+    #[test]
+    fn of_a_million_workloads_nothing_stays() {
+        let quota = Quota::new(1);
+        for number in 0..1_000_000 {
+            drop(quota.take(&id(&number.to_string())).expect("room"));
+        }
+        let held = quota.held.lock().expect("whole");
+        assert!(held.is_empty() && held.capacity() < 16, "{}", held.capacity());
+    }
 }

@@ -2,15 +2,17 @@
 //! exist; no line, no token (`protocol.md` §9). Metric, log line and record line are three views of one entry.
 //! No line holds a token, or a subject other than as a keyed hash.
 
+mod ended;
 mod file;
+mod keys;
 mod line;
 mod logout;
 mod merge;
 mod writer;
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use identity::{DecisionRecord, Entry, Kind, Outcome, Refusal, SpiffeId, UnixTime};
+use identity::{DecisionRecord, Entry, Kind, Outcome, Refusal, SpiffeId, UnixTime, Would};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
@@ -21,8 +23,9 @@ use tokio::{
     time::timeout,
 };
 
+pub(crate) use self::ended::EndedBy;
+pub(crate) use self::file::RecordFile;
 use self::{
-    file::RecordFile,
     line::{Event, Liner},
     merge::Key,
     writer::Writer,
@@ -56,6 +59,7 @@ enum Job {
 #[derive(Clone, Debug, Default)]
 struct Measures {
     decisions: Family<DecisionLabels, Counter>,
+    tried: Family<TrialLabels, Counter>,
     lost: Counter,
 }
 
@@ -66,19 +70,23 @@ struct DecisionLabels {
     code: String,
 }
 
-impl Recorder {
-    /// Opens `record.jsonl` in `folder` and starts the writer.
-    ///
-    /// # Errors
-    /// The folder cannot be written, or another process writes to the file.
-    pub(crate) fn open(folder: &Path, sealer: Sealer, policy_digest: &str, process: &Process) -> io::Result<Self> {
-        Ok(Self::start(RecordFile::open(folder)?, sealer, policy_digest, process))
-    }
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TrialLabels {
+    rule: String,
+    would: &'static str,
+}
 
-    fn start(file: RecordFile, sealer: Sealer, policy_digest: &str, process: &Process) -> Self {
+impl Recorder {
+    /// Starts the writer of an opened record.
+    pub(crate) fn start(file: RecordFile, sealer: Sealer, policy_digest: &str, process: &Process) -> Self {
         let measures = Measures::default();
         let telemetry = &process.telemetry;
         telemetry.register("decisions", "Decisions of the broker", measures.decisions.clone());
+        telemetry.register(
+            "policy_trials",
+            "What rules on trial (`@observe`) would have said: allow what was refused, allow too, or fail",
+            measures.tried.clone(),
+        );
         telemetry.register(
             "record_lost",
             "Refusals, logouts and void lines that were not recorded: the queue was full, or the disk took nothing",
@@ -125,6 +133,11 @@ impl Recorder {
         self.soon(self.liner.policies_refused(problems, at));
     }
 
+    /// Records that a store was taken as it is, whatever it was before, and that so many transactions ended with that.
+    pub(crate) fn restore_accepted(&self, transactions: u64, at: UnixTime) {
+        self.soon(self.liner.restore_accepted(transactions, at));
+    }
+
     fn soon(&self, line: String) {
         if self.jobs.try_send(Job::Soon { line }).is_err() {
             self.measures.lost.inc();
@@ -150,10 +163,19 @@ impl Recorder {
             target_name = entry.target.as_deref(),
             scope = entry.scopes.as_ref().map(tracing::field::display),
             rules = entry.rules.join(" "),
+            would = entry.would.as_ref().map(|would| would.rules.join(" ")),
             "decision"
         );
+        for rule in entry.would.iter().flat_map(|would| &would.rules) {
+            let labels = TrialLabels { rule: rule.clone(), would: self::would(entry) };
+            self.measures.tried.get_or_create(&labels).inc();
+        }
         let job = match &entry.outcome {
             Outcome::Granted => return,
+            // Done, whatever became of the answer.
+            Outcome::Refused(_) | Outcome::Aborted if was_ended(entry) => {
+                Job::Soon { line: self.liner.line(entry, Event::Granted) }
+            }
             // Recorded as given, and then not issued.
             Outcome::Refused(_) | Outcome::Aborted if was_decided(entry) => {
                 Job::Soon { line: self.liner.line(entry, Event::Void) }
@@ -171,9 +193,26 @@ impl Recorder {
     }
 }
 
-/// Whether a rule allowed it, so that its line may be written already.
+/// Whether a rule allowed that tokens are issued, so that its line may be written already.
 fn was_decided(entry: &Entry) -> bool {
-    !entry.rules.is_empty()
+    match entry.kind {
+        Some(Kind::Begin | Kind::Exchange | Kind::Renew | Kind::Use) | None => !entry.rules.is_empty(),
+        Some(Kind::Revoke | Kind::Introspect) => false,
+    }
+}
+
+/// Whether it was revoked, so that a line may not say otherwise.
+fn was_ended(entry: &Entry) -> bool {
+    entry.ended.as_ref().is_some_and(|ended| ended.transactions.is_some())
+}
+
+/// The word for what rules on trial would have said.
+fn would(entry: &Entry) -> &'static str {
+    match (&entry.would, entry.rules.is_empty()) {
+        (Some(Would { allow: true, .. }), true) => "allow",
+        (Some(Would { allow: true, .. }), false) => "allow_too",
+        (Some(Would { allow: false, .. }), _) | (None, _) => "fail",
+    }
 }
 
 /// The word for a kind in metrics, log and record.
@@ -183,6 +222,8 @@ fn kind(kind: Option<Kind>) -> &'static str {
         Some(Kind::Exchange) => "exchange",
         Some(Kind::Renew) => "renew",
         Some(Kind::Use) => "use",
+        Some(Kind::Revoke) => "revoke",
+        Some(Kind::Introspect) => "introspect",
         None => "unread",
     }
 }

@@ -2,7 +2,14 @@
 //! without a problem takes the place of the one before. A folder with a problem changes nothing: the last good set goes
 //! on deciding, and metric, log and record say so until the folder is right. Never half of a folder, never no rules.
 
-use std::{collections::BTreeMap, fs, io, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use policies::{Policies, PolicyProblem};
 use prometheus_client::{
@@ -59,6 +66,12 @@ type FileMark = (u64, u64, (i64, i64), (i64, i64));
 struct Measures {
     reloads: Family<ReloadLabels, Counter>,
     refused: Gauge,
+    on_trial: Family<TrialLabels, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TrialLabels {
+    state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +89,8 @@ pub(crate) struct Reload {
     /// What the last look found.
     seen: Option<Mark>,
     failing: bool,
+    /// Rules whose trial is over, which the log has told.
+    over: BTreeSet<String>,
 }
 
 impl Reload {
@@ -92,8 +107,15 @@ impl Reload {
             "1 while the folder of policies cannot be loaded and the last good set decides",
             measures.refused.clone(),
         );
+        telemetry.register(
+            "policies_on_trial",
+            "Rules with `@observe` by state: running, or over, which do nothing until somebody decides about them",
+            measures.on_trial.clone(),
+        );
         tracing::debug!(digest = rules.current().digest(), "the folder of policies is watched");
-        Self { recorder, measures, loaded: None, seen: None, failing: false }
+        let mut reload = Self { recorder, measures, loaded: None, seen: None, failing: false, over: BTreeSet::new() };
+        reload.tell_trials(rules);
+        reload
     }
 
     pub(crate) async fn run(mut self, rules: Arc<impl AsRef<Rules>>, shutdown: Shutdown) {
@@ -102,7 +124,10 @@ impl Reload {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                _now = looks.tick() => self.look((*rules).as_ref()).await,
+                _now = looks.tick() => {
+                    self.look((*rules).as_ref()).await;
+                    self.tell_trials((*rules).as_ref());
+                }
             }
         }
     }
@@ -119,7 +144,7 @@ impl Reload {
         if settled && self.loaded.as_ref() != Some(&mark) {
             // The mark is older than what is loaded: a write in between is found at the next look.
             self.loaded = Some(mark);
-            match tokio::task::spawn_blocking(move || Policies::load(&folder)).await {
+            match tokio::task::spawn_blocking(move || Policies::load(&folder, clock::now())).await {
                 Ok(Ok(policies)) => self.take(rules, policies),
                 Ok(Err(problems)) => self.refuse(&problems),
                 Err(fault) => {
@@ -132,17 +157,35 @@ impl Reload {
         }
     }
 
+    /// Says how many rules are on trial, and of each once that its trial is over: a permit that grants nothing looks as if
+    /// it did.
+    fn tell_trials(&mut self, rules: &Rules) {
+        let (policies, now) = (rules.current(), clock::now());
+        let (over, running): (Vec<_>, Vec<_>) = policies.on_trial().partition(|(_rule, trial)| trial.is_over(now));
+        for (state, trials) in [("running", &running), ("over", &over)] {
+            let count = i64::try_from(trials.len()).unwrap_or(i64::MAX);
+            self.measures.on_trial.get_or_create(&TrialLabels { state }).set(count);
+        }
+        for (rule, trial) in &over {
+            if !self.over.contains(*rule) {
+                tracing::warn!(rule, through = trial.through(), "the trial of a rule is over; it permits nothing");
+            }
+        }
+        self.over = over.into_iter().map(|(rule, _trial)| rule.to_owned()).collect();
+    }
+
     fn take(&mut self, rules: &Rules, policies: Policies) {
         let before = rules.current();
         if policies.digest() == before.digest() && !self.failing {
             return;
         }
         self.failing = false;
+        let (old, new) = (before.digest(), policies.digest().to_owned());
+        rules.replace(policies);
+        // Only now: whoever reads that all is well may rely on the new rules.
         self.measures.refused.set(0);
         self.measures.reloads.get_or_create(&ReloadLabels { outcome: "loaded" }).inc();
-        let (old, new) = (before.digest(), policies.digest().to_owned());
         tracing::info!(before = old, now = new, "other policies are in force");
-        rules.replace(policies);
         self.recorder.policies_loaded(&new, clock::now());
     }
 

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use identity::{
-    AnyTarget, RawToken, Refusal, Registry, Scopes, Shelf, SpiffeId, Target, TokenFault, TrustDomain, parse_strict,
-};
+use identity::{AnyTarget, RawToken, Refusal, Registry, Scopes, Shelf, Target, TokenFault, TrustDomain, parse_strict};
 
 use crate::{
     http::Form,
     names::{ACCESS_TOKEN, JWT, TOKEN_EXCHANGE, TXN_TOKEN},
 };
+
+/// Longest `request_context` and `request_details` in bytes: as long as a token.
+const CONTEXT_LENGTH_MAX: usize = 8 * 1024;
 
 /// A token exchange as it is asked for (RFC 8693 §2.1).
 #[derive(Debug)]
@@ -39,12 +40,11 @@ pub(crate) struct Known<'a> {
 }
 
 impl Request {
-    /// Reads the form that `requester` sent.
+    /// Reads the form that a client sent.
     ///
     /// # Errors
     /// The refusal of the first parameter that is wrong.
-    pub(crate) fn read(form: &Form, requester: &SpiffeId, known: Known<'_>) -> Result<Self, Refusal> {
-        check_client(form, requester)?;
+    pub(crate) fn read(form: &Form, known: Known<'_>) -> Result<Self, Refusal> {
         match form.value("grant_type") {
             Some(TOKEN_EXCHANGE) => {}
             Some(_other) => return Err(Refusal::RequestGrantType),
@@ -76,18 +76,12 @@ impl Request {
     }
 }
 
-/// Who asks is who the certificate names; a `client_id` beside it must agree (N20).
-pub(crate) fn check_client(form: &Form, requester: &SpiffeId) -> Result<(), Refusal> {
-    let other = form.value("client_id").is_some_and(|id| id != requester.to_string());
-    if other { Err(Refusal::ClientMismatch) } else { Ok(()) }
-}
-
 /// draft-ietf-oauth-transaction-tokens-10 §11.1: JSON objects. What they say is not used: `act`, `sub` and `txn` come
 /// from authentication (N38, N39, N67).
 fn check_context(form: &Form) -> Result<(), Refusal> {
     let given = ["request_context", "request_details"].into_iter().filter_map(|name| form.value(name));
     for text in given {
-        if !parse_strict(text.as_bytes()).is_ok_and(|value| value.is_object()) {
+        if text.len() > CONTEXT_LENGTH_MAX || !parse_strict(text.as_bytes()).is_ok_and(|value| value.is_object()) {
             return Err(Refusal::RequestMalformed);
         }
     }

@@ -48,6 +48,15 @@ pub(crate) struct End {
     pub(crate) until: UnixTime,
 }
 
+/// Whose end it is, at some authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose<'a> {
+    /// The session with this `sid`, for good.
+    Session(&'a str),
+    /// All that the user with this `sub` was given up to this second, by the authority's clock.
+    User { subject: &'a str, through: UnixTime },
+}
+
 /// What has ended, and which logout tokens said so.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -70,6 +79,15 @@ impl Mark {
 
     fn of(sealer: &Sealer, kind: &str, issuer: &str, name: &str) -> Self {
         Self(sealer.index(&[kind, issuer, name]))
+    }
+}
+
+impl<'a> From<&'a LogoutToken> for Whose<'a> {
+    fn from(token: &'a LogoutToken) -> Self {
+        match token.logged_out() {
+            LoggedOut::Session { id, .. } => Self::Session(id),
+            LoggedOut::User(subject) => Self::User { subject: subject.as_str(), through: token.issued_at() },
+        }
     }
 }
 
@@ -113,15 +131,23 @@ impl Sessions {
         self.once.admit(mark, token.lifetime().not_after(), now)
     }
 
-    /// Ends what `token` says. From here on [`Sessions::check`] refuses it.
+    /// What stands for `whose` at the authority with this issuer.
+    pub(crate) fn mark(&self, issuer: &str, whose: Whose<'_>) -> Mark {
+        match whose {
+            Whose::Session(id) => Mark::of(&self.sealer, "session", issuer, id),
+            Whose::User { subject, .. } => Mark::of(&self.sealer, "user", issuer, subject),
+        }
+    }
+
+    /// Ends what `whose` says, at the authority with this issuer. From here on [`Sessions::check`] refuses it.
     ///
     /// # Errors
     /// `fault.overloaded` where as many ends as can be remembered are.
-    pub(crate) fn end(&self, token: &LogoutToken, now: UnixTime) -> Result<End, Refusal> {
-        let mark = |kind, name| Mark::of(&self.sealer, kind, token.issuer(), name);
-        let (mark, through) = match token.logged_out() {
-            LoggedOut::Session { id, .. } => (mark("session", id), UnixTime::MAX),
-            LoggedOut::User(subject) => (mark("user", subject.as_str()), token.issued_at()),
+    pub(crate) fn end(&self, issuer: &str, whose: Whose<'_>, now: UnixTime) -> Result<End, Refusal> {
+        let mark = self.mark(issuer, whose);
+        let through = match whose {
+            Whose::Session(_) => UnixTime::MAX,
+            Whose::User { through, .. } => through,
         };
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
         if ended.len() >= ENDED_MAX && !ended.contains_key(&mark) {

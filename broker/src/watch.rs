@@ -25,12 +25,13 @@ use tokio::{
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
+    keys::Keys,
     parties::Parties,
     quota::{Quota, Share},
 };
 
 /// Between two snapshots: well under the 15 s that are promised and the 60 s after which a sidecar refuses everything.
-/// Of what a snapshot tells only rules change while a broker runs; then it is sent at once.
+/// What a snapshot tells of rules, keys and revocations changes while a broker runs; then it is sent at once.
 const REPEAT_EVERY: Duration = Duration::from_secs(10);
 
 /// Longest request in bytes; it says which build the sidecar is.
@@ -67,6 +68,8 @@ struct Watching {
     workload: SpiffeId,
     snapshot: Snapshot,
     rules: watch::Receiver<Arc<Policies>>,
+    keys: watch::Receiver<Arc<Keys>>,
+    revocations: watch::Receiver<()>,
     every: Interval,
     _share: Share,
 }
@@ -86,10 +89,11 @@ impl WatchService for Watch {
         tracing::info!(peer = %peer.id(), version, "a sidecar watches");
         let mut every = interval(REPEAT_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut rules = self.parties.policies.changes();
-        let snapshot = snapshot(&self.parties, &rules.borrow_and_update(), peer.id());
+        let (rules, keys) = (self.parties.policies.changes(), self.parties.issuer.keys.changes());
+        let revocations = self.parties.revocations.changes();
+        let snapshot = snapshot(&self.parties, peer.id());
         let (parties, workload) = (Arc::clone(&self.parties), peer.id().clone());
-        let watching = Watching { parties, workload, snapshot, rules, every, _share: share };
+        let watching = Watching { parties, workload, snapshot, rules, keys, revocations, every, _share: share };
         let snapshots = stream::unfold(watching, async |mut watching| {
             watching.wait().await?;
             Some((Ok(watching.snapshot.clone()), watching))
@@ -108,37 +112,54 @@ impl WatchService for Watch {
 impl Watching {
     /// Until there is something to send, which is `snapshot` then; `None` where nothing will be.
     async fn wait(&mut self) -> Option<()> {
-        tokio::select! {
-            _now = self.every.tick() => {}
-            changed = self.rules.changed() => {
-                changed.ok()?;
-                self.snapshot = snapshot(&self.parties, &self.rules.borrow_and_update(), &self.workload);
-                self.every.reset();
+        let changed = tokio::select! {
+            _now = self.every.tick() => {
+                // What need not be remembered is left out by now.
+                self.snapshot.revocations = Some(self.parties.revocations.told());
+                return Some(());
             }
-        }
+            changed = self.rules.changed() => changed,
+            changed = self.keys.changed() => changed,
+            changed = self.revocations.changed() => {
+                changed.ok()?;
+                self.snapshot.revocations = Some(self.parties.revocations.told());
+                self.every.reset();
+                return Some(());
+            }
+        };
+        changed.ok()?;
+        self.snapshot = snapshot(&self.parties, &self.workload);
+        self.every.reset();
         Some(())
     }
 }
 
-fn snapshot(parties: &Parties, policies: &Policies, workload: &SpiffeId) -> Snapshot {
+fn snapshot(parties: &Parties, workload: &SpiffeId) -> Snapshot {
+    let (policies, keys) = (parties.policies.current(), parties.issuer.keys.current());
     let Parties { issuer, registry, edges, reserved, authorities, .. } = parties;
     let serves = registry.iter().filter(|target| target.workload() == workload);
     let reaches = registry.iter().filter(|target| policies.reaches(workload, target.name()));
     let uses = registry.workload().iter().filter(|target| policies.uses(workload, target.name()));
     Snapshot {
-        generation: generation(parties, policies),
+        generation: generation(parties, &policies, &keys),
         issuer: issuer.url.clone(),
         trust_domain: issuer.trust_domain.to_string(),
-        jwks: issuer.keys.jwks().as_bytes().to_vec(),
+        jwks: keys.jwks().as_bytes().to_vec(),
         serves: serves.map(|target| listed(target)).collect(),
         reaches: reaches.map(|target| listed(target)).collect(),
         uses: uses.map(|target| service(target)).collect(),
         edge: edges.of(workload).map(|edge| Edge {
-            login_clients: edge.login_clients.clone(),
+            login_clients: edge.login_clients.iter().map(|client| client.id.clone()).collect(),
             scopes: edge.scopes.to_string(),
-            authorities: authorities.iter().map(|authority| authority.issuer().to_owned()).collect(),
+            authorities: authorities
+                .iter()
+                .map(|authority| authority.issuer())
+                .filter(|issuer| edge.knows(issuer))
+                .map(str::to_owned)
+                .collect(),
         }),
         reserved: reserved.iter().map(str::to_owned).collect(),
+        revocations: Some(parties.revocations.told()),
     }
 }
 
@@ -176,8 +197,9 @@ fn route(route: RouteSpec) -> Route {
     Route { methods: route.methods, path: route.path, scope: route.scope }
 }
 
-/// Changes whenever policies, targets or edges do, so that no sidecar uses a token of other times.
-fn generation(parties: &Parties, policies: &Policies) -> u64 {
+/// Changes whenever policies, targets or edges do, or a key is revoked, so that no sidecar uses a token of other times.
+/// Not with a key that takes another's place: what the other signed is good to its end.
+fn generation(parties: &Parties, policies: &Policies, keys: &Keys) -> u64 {
     let mut all = digest::Context::new(&digest::SHA256);
     all.update(policies.digest().as_bytes());
     let mesh = parties.registry.iter().map(|target| target.spec());
@@ -185,6 +207,7 @@ fn generation(parties: &Parties, policies: &Policies) -> u64 {
         all.update(format!("{spec:?}").as_bytes());
     }
     all.update(format!("{:?}", parties.edges).as_bytes());
+    keys.revoked().iter().for_each(|kid| all.update(kid.as_bytes()));
     let digest = all.finish();
     digest.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

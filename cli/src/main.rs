@@ -1,6 +1,5 @@
 //! `countersign`: the command for people. It shows, explains and prepares; it issues nothing and decides nothing.
 
-mod causes;
 mod check;
 mod demo;
 mod development;
@@ -9,12 +8,13 @@ mod keys;
 mod look;
 mod output;
 mod policies;
+mod revoke;
 mod run;
 mod text;
 mod token;
 mod up;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -84,10 +84,19 @@ enum Command {
         #[command(subcommand)]
         command: policies::Command,
     },
-    /// Keys of the broker
+    /// Keys of the broker: make the one that encrypts its store, list, rotate and revoke those that sign
     Keys {
         #[command(subcommand)]
-        command: Keys,
+        command: keys::Command,
+    },
+    /// End a token, a transaction, a session, a signing key, or everything of a user or workload
+    ///
+    /// The broker's rules say who may (`administer`): this command asks as the workload that the Workload API says it is.
+    /// Sidecars refuse what ended within a second. It cannot be undone.
+    /// Exit code 0: it has ended; 1: not; 2: usage.
+    Revoke {
+        #[command(subcommand)]
+        command: revoke::Command,
     },
     /// Development only: the servers that stand in for SPIRE and Keycloak
     #[command(hide = true)]
@@ -99,17 +108,6 @@ enum Command {
     Version,
 }
 
-#[derive(Debug, Subcommand)]
-enum Keys {
-    /// Make the key that encrypts what the broker's store keeps: 32 random bytes, mode 0600
-    ///
-    /// An existing file is never overwritten: whoever loses the key loses what it encrypts.
-    Init {
-        /// Where, as `wrapping_key` in broker.yaml names it
-        path: PathBuf,
-    },
-}
-
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(options) => demo::main(options),
@@ -119,7 +117,8 @@ fn main() -> ExitCode {
         Command::Check(options) => check::main(&options),
         Command::Explain { code } => explain::main(code.as_deref()),
         Command::Policies { command } => policies::main(&command),
-        Command::Keys { command: Keys::Init { path } } => keys::init(&path),
+        Command::Keys { command } => keys::main(&command),
+        Command::Revoke { command } => revoke::main(&command),
         Command::Dev { command } => development::main(command),
         Command::Version => output::say(&format!("countersign {}\n", env!("CARGO_PKG_VERSION"))),
     }

@@ -20,6 +20,7 @@ use std::{
 
 use clap::Subcommand;
 use policies::{Policies, PolicyProblem};
+use runtime::clock;
 
 use crate::{look::Look, output, text::Line};
 
@@ -76,11 +77,11 @@ pub(crate) enum Command {
     /// Exit code 0: explained, whatever the decision; 2: rules or question have mistakes.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(explain::Options),
-    /// Tell which grants of a record other rules would refuse
+    /// Tell which decisions of a record other rules would change
     ///
-    /// The record has no names of people, no groups and no roles, and of a refusal not what was asked: what cannot be
-    /// known from it is told as such, never guessed.
-    /// Exit code 0: no recorded grant would be refused; 1: some would, or might; 2: rules or record have mistakes.
+    /// The record has no names of people, no groups and no roles, and of a refusal only scopes that edge or target has:
+    /// what cannot be known from it is told as such, never guessed.
+    /// Exit code 0: no recorded decision would change; 1: some would, or might; 2: rules or record have mistakes.
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(diff::Options),
 }
@@ -97,7 +98,7 @@ pub(crate) fn main(command: &Command) -> ExitCode {
 
 /// The rules of a folder, or every problem told.
 fn load(folder: &Path) -> Result<Policies, ExitCode> {
-    Policies::load(folder).map_err(|problems| {
+    Policies::load(folder, clock::now()).map_err(|problems| {
         for problem in &problems {
             output::pass_on(shown(problem).as_bytes());
         }
@@ -133,7 +134,7 @@ fn counted(count: usize, what: &str) -> String {
 
 /// The text of a small file.
 fn content(file: &Path) -> io::Result<String> {
-    if !file.is_file() {
+    if !file.metadata()?.is_file() {
         return Err(io::Error::other("not a file"));
     }
     bounded(File::open(file)?)

@@ -13,7 +13,7 @@ use dev::{
     stack::{GuestSidecar, LOG_TAIL_LINES, Problem},
     up::{Invitation, Line, LineFault, Place, Wish},
 };
-use runtime::ready_file::ReadyFile;
+use runtime::{causes::causes, ready_file::ReadyFile};
 use tokio::{
     net::TcpStream,
     time::{Instant, MissedTickBehavior, interval},
@@ -24,7 +24,7 @@ use self::{
     log::Log,
     screen::Screen,
 };
-use crate::{causes::causes, demo::called_as, look::Look, output};
+use crate::{demo::called_as, look::Look, output};
 
 /// What is left of the process at the end is background work; it is not waited for longer.
 const RUNTIME_END_MAX: Duration = Duration::from_millis(500);

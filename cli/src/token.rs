@@ -5,7 +5,7 @@ mod keys;
 mod kind;
 mod parts;
 mod show;
-mod utc;
+pub(crate) mod utc;
 mod verdict;
 
 use std::{

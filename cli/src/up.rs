@@ -16,12 +16,11 @@ use dev::{
     stack::{Leave, Peers, Problem, StackFault, StackOptions},
     up::{Event, Line, OwnRegistry, Place, PlaceFault, Up, UpFault, UpOptions, read_policies},
 };
-use runtime::ready_file::ReadyFile;
+use runtime::{causes::causes, ready_file::ReadyFile};
 use tokio::time::{Instant, sleep};
 
 use self::screen::{Kit, Screen};
 use crate::{
-    causes::causes,
     demo::{Interrupts, called_as},
     look::Look,
     output,

@@ -27,7 +27,7 @@ use identity::TrustDomain;
 use runtime::{clock, process::Process, shutdown::Shutdown};
 use tonic::transport::Server as Grpc;
 
-pub use authority::{AuthorityFault, Old};
+pub use authority::{AuthorityFault, OddX509, Old};
 pub use lives::{Lives, LivesFault};
 pub use registrar::{Registrar, RegistrarFault};
 pub use socket::SocketFault;

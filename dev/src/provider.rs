@@ -1,12 +1,13 @@
 //! DEVELOPMENT ONLY. A small OpenID provider that stands in for Keycloak 26.7 where Countersign looks: URL layout,
-//! claims, answers and refusals are those of `keycloak.md` §2–§4. It listens on loopback only, its users' passwords are
+//! claims, answers and refusals are those of `keycloak.md` §2–§4, and it keeps the two logs of §7.3. It listens on loopback only, its users' passwords are
 //! their names, and it never holds a client secret: `txn-broker` authenticates with its JWT-SVID.
 //!
-//! `serve → http (routes) → sign_in | grants | exchange | logout | control → state (sessions, users), token → key`.
+//! `serve → http (routes) → sign_in | grants | exchange | logout | events | control → state (sessions, users), token → key`.
 
 mod answer;
 mod assertion;
 mod control;
+mod events;
 mod exchange;
 mod form;
 mod grants;

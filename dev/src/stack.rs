@@ -35,7 +35,7 @@ pub use self::{
     fault::{LOG_TAIL_LINES, Problem, StackFault},
     folder::Leave,
     guest::{Guest, GuestDoors, GuestSidecar, SidecarRecipe},
-    options::{App, Edge, Member, Peers, StackOptions},
+    options::{App, Edge, KeycloakSpeed, Member, Peers, StackOptions},
     peers_alone::PeersAlone,
     policies::default_policies,
     ports::Port,
@@ -246,6 +246,14 @@ impl Stack {
         Ok(Workload::connect_with_hint(&self.workload_api, hint, &process))
     }
 
+    /// Gives a process that was started beside the stack the identity `id`.
+    ///
+    /// # Errors
+    /// The identity server took it not.
+    pub async fn give(&self, pid: u32, id: &SpiffeId) -> Result<(), StackFault> {
+        self.identities.give(pid, id).await.map_err(|problem| self.fault(IDENTITY, problem))
+    }
+
     /// The broker's records so far, in order. A last line that is not whole yet is left out.
     #[must_use]
     pub fn records(&self) -> Vec<Value> {
@@ -296,10 +304,11 @@ impl Stack {
         }
     }
 
-    /// Starts a process again that ended, with the same identity, files and ports.
+    /// Starts a process again that ended, with the same identity, files and ports. The development Workload API's keys are
+    /// gone: it comes back with others, and our own workloads ([`Stack::own_workload`]) must be given theirs again.
     ///
     /// # Errors
-    /// As [`Stack::start`]. The Workload API cannot be revived: its keys are gone.
+    /// As [`Stack::start`].
     pub async fn revive(&mut self, process: &str) -> Result<(), StackFault> {
         start::revive(self, process).await
     }

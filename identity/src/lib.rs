@@ -49,8 +49,8 @@ pub use keys::{KeySet, KeySetFault, VerifyingKey};
 pub use lifetime::Lifetime;
 pub use names::{NameFault, Subject, TokenId, TransactionId};
 pub use perimeter::{Mapping, McpOperation, McpSpec, Perimeter, RouteSpec};
-pub use proof::{AccessToken, ActorToken, LoggedOut, LogoutToken, SubjectToken, TxnToken};
-pub use record::{DecisionRecord, Entry, Kind, Outcome};
+pub use proof::{AccessToken, ActorToken, IssuedAccess, LoggedOut, LogoutToken, SubjectToken, TxnToken};
+pub use record::{DecisionRecord, Ended, Entry, Kind, Outcome, Would};
 pub use refusal::{Refusal, TokenFault};
 pub use registry::{
     AddressFault, AnyTarget, Registry, RegistryProblem, Reserved, ServiceAddress, ServiceAddressFault, Shelf,
@@ -61,4 +61,4 @@ pub use spiffe::{SpiffeId, TrustDomain};
 pub use target::{IdentityHeader, Target, TargetKind, TargetSpec, WorkloadTarget};
 pub use time::UnixTime;
 pub use token::{RawToken, TOKEN_LENGTH_MAX};
-pub use verify::{AccessRule, KeeperRule, LogoutRule, Rule, SvidRule, TxnRule, UserRule, verify};
+pub use verify::{AccessRule, IssuedRule, KeeperRule, LogoutRule, OpenIdRule, Rule, SvidRule, TxnRule, UserRule, verify};

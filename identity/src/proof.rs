@@ -1,8 +1,10 @@
 //! Proofs: values that exist only because a signature, an issuer, an audience and a life were checked.
 //! They lend their claims and can be built by `verify` alone.
 
+mod issued;
 mod logout;
 
+pub use self::issued::IssuedAccess;
 pub use self::logout::{LoggedOut, LogoutToken};
 use crate::{ActorChain, Lifetime, Scopes, SpiffeId, Subject, TokenId, TransactionId, UnixTime};
 
@@ -145,6 +147,8 @@ pub struct TxnToken {
     pub(crate) chain: ActorChain,
     pub(crate) requester: SpiffeId,
     pub(crate) callee: Option<SpiffeId>,
+    pub(crate) issued_at: UnixTime,
+    pub(crate) key: String,
     pub(crate) lifetime: Lifetime,
 }
 
@@ -197,6 +201,18 @@ impl TxnToken {
         self.callee.as_ref().unwrap_or(&self.requester)
     }
 
+    /// `iat`, by the broker's clock.
+    #[must_use]
+    pub const fn issued_at(&self) -> UnixTime {
+        self.issued_at
+    }
+
+    /// `kid` of the key that signed it.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Until `exp`.
     #[must_use]
     pub const fn lifetime(&self) -> Lifetime {
@@ -225,6 +241,8 @@ pub struct AccessToken {
     pub(crate) client: SpiffeId,
     pub(crate) minted_with: Option<TokenId>,
     pub(crate) may_ask: Scopes,
+    pub(crate) issued_at: UnixTime,
+    pub(crate) key: String,
     pub(crate) lifetime: Lifetime,
 }
 
@@ -275,6 +293,18 @@ impl AccessToken {
     #[must_use]
     pub const fn may_ask(&self) -> &Scopes {
         &self.may_ask
+    }
+
+    /// `iat`, by the broker's clock.
+    #[must_use]
+    pub const fn issued_at(&self) -> UnixTime {
+        self.issued_at
+    }
+
+    /// `kid` of the key that signed it.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// Until `exp`.

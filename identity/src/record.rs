@@ -16,6 +16,10 @@ pub enum Kind {
     Renew,
     /// A workload may call a target in its own name.
     Use,
+    /// Something was revoked.
+    Revoke,
+    /// A token was looked at.
+    Introspect,
 }
 
 /// How it ended.
@@ -27,6 +31,30 @@ pub enum Outcome {
     Refused(String),
     /// The caller left, or the task was dropped, before there was an answer.
     Aborted,
+}
+
+/// What permits under observation would have said beside a decision, of which they changed nothing (ADR 14).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Would {
+    /// Whether they would have allowed it; otherwise the rules cannot be evaluated, and would have refused it.
+    pub allow: bool,
+    /// Their ids, by name; at least one.
+    pub rules: Vec<String>,
+}
+
+/// What was revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// `token`, `transaction`, `session`, `user`, `workload` or `key`.
+    pub what: &'static str,
+    /// The authority of a session or user: its issuer URL.
+    pub issuer: Option<String>,
+    /// `sid` of a session.
+    pub session: Option<String>,
+    /// The workload, or the key's `kid`.
+    pub name: Option<String>,
+    /// How many running transactions ended with it; `None` before it has been done.
+    pub transactions: Option<u64>,
 }
 
 /// The content of a record. Holds no token and no name of a person beyond the subject's identifier.
@@ -48,9 +76,11 @@ pub struct Entry {
     pub target: Option<String>,
     /// Scope of the token that was shown.
     pub shown: Option<Scopes>,
+    /// What was asked for, where edge or target has all of it; anything else is text that a caller chose.
+    pub asked: Option<Scopes>,
     /// What was granted: scope of the access token, at begin and renewal of the transaction token.
     pub scopes: Option<Scopes>,
-    /// Scope of the transaction token that a call hands on; `None` where the target passes nothing on.
+    /// Scope of the transaction token that a call hands on, or would; `None` where the target passes nothing on.
     pub passed_on: Option<Scopes>,
     /// What an access token without scope says that may be asked (`protocol.md` §4).
     pub may_ask: Option<Scopes>,
@@ -62,6 +92,10 @@ pub struct Entry {
     pub rules: Vec<String>,
     /// Digest of the set of rules that they are from; `None` where none decided.
     pub rule_set: Option<String>,
+    /// What rules under observation would have said.
+    pub would: Option<Would>,
+    /// What was to be revoked.
+    pub ended: Option<Ended>,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -101,6 +135,7 @@ impl DecisionRecord {
             chain: None,
             target: None,
             shown: None,
+            asked: None,
             scopes: None,
             passed_on: None,
             may_ask: None,
@@ -108,6 +143,8 @@ impl DecisionRecord {
             not_after: None,
             rules: Vec::new(),
             rule_set: None,
+            would: None,
+            ended: None,
             outcome: Outcome::Aborted,
         };
         Self { entry: Some(entry), sink: Some(Box::new(sink)) }

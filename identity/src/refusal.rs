@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 pub use token_fault::TokenFault;
 
-use self::token_fault::{OF_ACCESS_TOKEN, OF_ACTOR, OF_LOGOUT_TOKEN, OF_SUBJECT, OF_TXN_TOKEN};
+use self::token_fault::{OF_ACCESS_TOKEN, OF_ACTOR, OF_CLIENT_ASSERTION, OF_LOGOUT_TOKEN, OF_SUBJECT, OF_TXN_TOKEN};
 use crate::ChainRefusal;
 
 /// The whole list: a line of documentation, the name, the stable code and the sentence.
@@ -28,6 +28,8 @@ macro_rules! refusals {
             TxnToken(TokenFault),
             /// The logout token is not acceptable.
             LogoutToken(TokenFault),
+            /// The client assertion is not acceptable.
+            ClientAssertion(TokenFault),
             /// A `forbid` rule spoke; holds the rule's id.
             PolicyForbidden(String),
         }
@@ -45,6 +47,7 @@ macro_rules! refusals {
                     Self::AccessToken(fault) => fault.code("access_token"),
                     Self::TxnToken(fault) => fault.code("txn_token"),
                     Self::LogoutToken(fault) => fault.code("logout_token"),
+                    Self::ClientAssertion(fault) => fault.code("client_assertion"),
                     Self::PolicyForbidden(rule) => Cow::Owned(format!("policy.{rule}")),
                 }
             }
@@ -60,6 +63,7 @@ macro_rules! refusals {
                     Self::AccessToken(_) => "The access token is not acceptable here.",
                     Self::TxnToken(_) => "The transaction token does not fit this call.",
                     Self::LogoutToken(_) => "The logout token is not acceptable.",
+                    Self::ClientAssertion(_) => "The client assertion does not prove who asks.",
                     Self::PolicyForbidden(_) => "Policy does not allow this call.",
                 }
             }
@@ -84,14 +88,30 @@ refusals! {
     RequestGrantType = "request.grant_type", "Only token exchange is offered here.";
     /// A token type that is not exchanged or not issued here, or a type without its token.
     RequestTokenType = "request.token_type", "This type of token is not exchanged or issued here.";
+    /// A token of an authority, of which only the authority can speak (RFC 7009 §2.2.1).
+    RequestForeignToken = "request.foreign_token", "The token was not issued here; whoever issued it revokes it.";
+    /// A session or user is named without its authority, or with one that is not known here.
+    RequestAuthority = "request.authority", "The request names no authority that is known here.";
+    /// No rule lets this workload end what was given to another, or look at it.
+    ClientNotPermitted = "client.not_permitted", "This workload may not do that to what others were given.";
     /// `client_id` is not the client that authenticated.
     ClientMismatch = "client.mismatch", "The client named in the request is not the one that authenticated.";
+    /// An authentication method that is not offered here: a secret, or an assertion of another type.
+    ClientMethod = "client.method", "This way of proving who asks is not accepted here.";
+    /// Two ways to authenticate in one request (RFC 6749 §2.3).
+    ClientSeveralMethods = "client.several_methods", "The request proves in two ways at once who asks.";
+    /// No client certificate and no client assertion.
+    ClientAssertionMissing = "client_assertion.missing", "The request does not prove who asks.";
+    /// The client assertion would live longer than one may.
+    ClientAssertionLongLived = "client_assertion.long_lived", "The client assertion would live for too long.";
     /// A request at an edge carries no token of a user.
     SubjectMissing = "subject.missing", "The request carries no token of a user; the user must sign in first.";
     /// The user's session at the provider ended, or the user was disabled.
     SubjectSessionEnded = "subject.session_ended", "The user's session has ended; the user must sign in again.";
     /// The transaction's own life is over.
     SubjectTransactionEnded = "subject.transaction_ended", "The time for this piece of work is over; the user must ask again.";
+    /// The token that was shown, its transaction, or a workload that it names was revoked.
+    SubjectRevoked = "subject.revoked", "This piece of work was revoked; the user must sign in and ask again.";
     /// The actor token proves another identity than the client certificate.
     ActorMismatch = "actor.mismatch", "The actor token does not prove the identity of the caller.";
     /// The requester is no edge: it may not show a user's token.
@@ -136,6 +156,8 @@ refusals! {
     PolicyNoRule = "policy.no_rule", "Policy does not allow this call.";
     /// A policy could not be evaluated; that is never a permit.
     PolicyError = "policy.error", "Policy could not be decided, so the call is refused.";
+    /// The rule wants the session confirmed, and the user's authority is a plain OpenID issuer, which cannot be asked.
+    PolicySessionUnconfirmed = "policy.session_unconfirmed", "Policy wants the user's session confirmed, and the user's identity provider cannot be asked.";
     /// The target does not map this path, method, tool, resource or prompt.
     CallUnmapped = "call.unmapped", "The target does not offer this path, method or tool.";
     /// The call belongs to no live transaction.
@@ -164,12 +186,16 @@ refusals! {
     CallWrongDoor = "call.wrong_door", "This target is called through another door of the sidecar.";
     /// The call carries no access token.
     AccessTokenMissing = "access_token.missing", "The call carries no access token.";
+    /// The access token, its transaction, or a workload that it names was revoked.
+    AccessTokenRevoked = "access_token.revoked", "The access token was revoked.";
     /// The target passes on, and the call carries no transaction token.
     TxnTokenMissing = "txn_token.missing", "The transaction token does not fit this call.";
     /// The target passes nothing on, and the call carries a transaction token.
     TxnTokenUnexpected = "txn_token.unexpected", "The transaction token does not fit this call.";
     /// The transaction token and the access token were not minted together for this hop.
     TxnTokenMismatch = "txn_token.mismatch", "The transaction token does not fit this call.";
+    /// The transaction token, or a workload that it names, was revoked.
+    TxnTokenRevoked = "txn_token.revoked", "The transaction token was revoked.";
     /// The logout token was accepted before.
     LogoutTokenReplayed = "logout_token.replayed", "The logout token was used already.";
     /// The peer proved another identity than the target's.
@@ -184,6 +210,8 @@ refusals! {
     PeerAnswer = "peer.answer", "The called service gave an answer that could not be carried.";
     /// The identity provider cannot be asked now.
     FaultProvider = "fault.provider", "The identity provider cannot be asked now; try again.";
+    /// The provider has not told for too long who is still signed in.
+    FaultUnconfirmed = "fault.unconfirmed", "It is not known now who is still signed in; try again.";
     /// The broker's store does not answer.
     FaultStore = "fault.store", "The service cannot do this now; try again.";
     /// The grant could not be recorded, so nothing was issued.
@@ -196,6 +224,10 @@ refusals! {
     FaultNotReady = "fault.not_ready", "The service cannot do this now; try again.";
     /// The app behind this sidecar does not answer.
     FaultApp = "fault.app", "The service behind this sidecar does not answer; try again.";
+    /// One workload asks more often than it may.
+    FaultRateLimited = "fault.rate_limited", "This service asks too often; try again later.";
+    /// The clock of this process ran backwards.
+    FaultClock = "fault.clock", "The service cannot do this now; try again.";
     /// A limit on work in progress is reached.
     FaultOverloaded = "fault.overloaded", "Too much work is in progress; try again.";
 }
@@ -215,7 +247,8 @@ impl Refusal {
             .chain(TokenFault::of(OF_ACTOR).map(Self::Actor))
             .chain(TokenFault::of(OF_ACCESS_TOKEN).map(Self::AccessToken))
             .chain(TokenFault::of(OF_TXN_TOKEN).map(Self::TxnToken))
-            .chain(TokenFault::of(OF_LOGOUT_TOKEN).map(Self::LogoutToken));
+            .chain(TokenFault::of(OF_LOGOUT_TOKEN).map(Self::LogoutToken))
+            .chain(TokenFault::of(OF_CLIENT_ASSERTION).map(Self::ClientAssertion));
         let forbidden = Self::PolicyForbidden("<rule id>".to_owned());
         PLAIN.iter().cloned().chain(of_tokens).chain(std::iter::once(forbidden))
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::{Scopes, TokenFault, jose};
+use crate::{Scopes, TokenFault, TokenId, UnixTime, jose};
 
 /// Longest token in bytes (`security.md` §1).
 pub const TOKEN_LENGTH_MAX: usize = 8 * 1024;
@@ -67,6 +67,18 @@ impl RawToken {
         let compact = jose::Compact::parse(&self.0)?;
         let scope = compact.payload.get("scope").and_then(Value::as_str).ok_or(TokenFault::Claim("scope"))?;
         scope.parse().map_err(|_malformed| TokenFault::Claim("scope"))
+    }
+
+    /// The `jti` and `iat` that the token claims, **unverified**: who got it from its issuer finds it by them among what
+    /// was revoked.
+    ///
+    /// # Errors
+    /// The fault of the form; [`TokenFault::Claim`] when one of them is absent or malformed.
+    pub fn claimed_id(&self) -> Result<(TokenId, UnixTime), TokenFault> {
+        let compact = jose::Compact::parse(&self.0)?;
+        let id = compact.payload.get("jti").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let issued_at = compact.payload.get("iat").and_then(Value::as_u64).and_then(UnixTime::from_secs);
+        Ok((id.ok_or(TokenFault::Claim("jti"))?, issued_at.ok_or(TokenFault::Claim("iat"))?))
     }
 
     /// The `iss` that the token claims, **unverified**: it only chooses which authority's keys verify it.

@@ -4,7 +4,7 @@
 mod claims;
 mod rules;
 
-pub use rules::{AccessRule, KeeperRule, LogoutRule, Rule, SvidRule, TxnRule, UserRule};
+pub use rules::{AccessRule, IssuedRule, KeeperRule, LogoutRule, OpenIdRule, Rule, SvidRule, TxnRule, UserRule};
 
 use crate::{KeySet, RawToken, TokenFault, UnixTime, jose::Compact};
 use claims::Claims;
@@ -20,5 +20,5 @@ pub fn verify<R: Rule>(raw: &RawToken, keys: &KeySet, rule: &R, now: UnixTime) -
     }
     let key = keys.find(&compact.kid)?;
     key.verify(compact.algorithm, compact.signing_input.as_bytes(), &compact.signature)?;
-    rule.prove(Claims::new(compact.payload), now)
+    rule.prove(Claims::new(compact.payload, compact.kid), now)
 }

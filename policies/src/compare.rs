@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use cedar_policy::{ActionConstraint, EntityUid, ResourceConstraint};
-use identity::workload_id;
+use identity::{UnixTime, workload_id};
 use serde_json::Value;
 
-use crate::{Policies, PolicyProblem, load, request::Vocabulary, rule, rule::Rule, terms::LIKENESS_MIN};
+use crate::{Policies, PolicyProblem, administer, load, request::Vocabulary, rule, rule::Rule, terms::LIKENESS_MIN};
 
 /// How many letters two workloads' names may differ in for one to be a slip of the other. Their paths are much alike by
 /// nature, so a share of the length would say nothing.
@@ -40,10 +40,10 @@ pub struct Checked {
 }
 
 impl Policies {
-    /// As [`Self::load`], and further: every SPIFFE ID in a rule must be one, and with `known` everything that a rule
-    /// names must exist. Problems of all files are found, by file and line.
+    /// As [`Self::load`], and further: every SPIFFE ID in a rule must be one, no trial may be over, and with `known`
+    /// everything that a rule names must exist. Problems of all files are found, by file and line.
     #[must_use]
-    pub fn check(folder: &Path, known: Option<&Known>) -> Checked {
+    pub fn check(folder: &Path, known: Option<&Known>, now: UnixTime) -> Checked {
         let failed = |problem: PolicyProblem| Checked { problems: vec![problem], ..Checked::default() };
         let words = match Vocabulary::new() {
             Ok(words) => words,
@@ -53,13 +53,14 @@ impl Policies {
             Ok(schema) => schema,
             Err(problem) => return failed(problem),
         };
-        let load::Read { rules, problems } = load::read(folder, &schema, &words);
+        let load::Read { rules, problems } = load::read(folder, &schema, &words, now);
         let mut checked = Checked { rules: rules.len(), problems, warnings: Vec::new() };
         for rule in rules.values() {
+            checked.problems.extend(over(rule, now));
             names(rule, known, &mut checked);
+            checked.problems.extend(texts(rule, known, &words));
             if let Some(known) = known {
                 kinds(rule, known, &words, &mut checked);
-                scopes(rule, known, &mut checked);
             }
         }
         checked.problems.sort_by(|one, other| place(one).cmp(&place(other)));
@@ -70,6 +71,16 @@ impl Policies {
 
 fn place(problem: &PolicyProblem) -> (&Path, Option<usize>, Option<usize>) {
     (problem.file(), problem.line(), problem.column())
+}
+
+/// A trial that nobody came back to: the rule looks as if it permitted, and does nothing.
+fn over(rule: &Rule, now: UnixTime) -> Option<PolicyProblem> {
+    let observed = rule.observed.as_ref().filter(|observed| observed.is_over(now))?;
+    let message = format!(
+        "the trial ended with {}: take `@observe` away to let the rule decide, or take the rule away",
+        observed.through()
+    );
+    Some(PolicyProblem::at(&rule.file, &rule.text, rule::find(&rule.text, "@observe"), message))
 }
 
 /// Workloads, targets and trust domains that a rule names.
@@ -141,20 +152,31 @@ fn kinds(rule: &Rule, known: &Known, words: &Vocabulary, checked: &mut Checked) 
     }
 }
 
-/// Texts in conditions. The schema has no other texts than scopes.
-fn scopes(rule: &Rule, known: &Known, checked: &mut Checked) {
+/// Texts in conditions. The schema has no others than scopes, and at `administer` operations and what they are about.
+fn texts(rule: &Rule, known: Option<&Known>, words: &Vocabulary) -> Vec<PolicyProblem> {
+    let administers = |action: &EntityUid| action == words.administer();
+    let of_operators = match rule.policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(action) => administers(&action),
+        ActionConstraint::In(actions) => actions.iter().any(administers),
+    };
+    let (known, nobody): (Vec<String>, _) = match known {
+        _any if of_operators => (administer::texts().map(str::to_owned).collect(), "at `administer` there is no"),
+        Some(known) => (known.scopes.clone(), "no edge and no target of the registry has the scope"),
+        None => return Vec::new(),
+    };
     let mut texts = Vec::new();
     if let Ok(json) = rule.policy.to_json() {
         collect(json.get("conditions").unwrap_or(&Value::Null), &mut texts);
     }
     texts.sort();
     texts.dedup();
-    for text in texts.iter().filter(|text| !known.scopes.contains(text)) {
-        let message =
-            format!("no edge and no target of the registry has the scope `{text}`{}", meant(text, known.scopes.iter()));
+    let wrong = texts.iter().filter(|text| !known.contains(text)).map(|text| {
+        let message = format!("{nobody} `{text}`{}", meant(text, known.iter()));
         let offset = rule::find(&rule.text, &format!("\"{text}\""));
-        checked.problems.push(PolicyProblem::at(&rule.file, &rule.text, offset, message));
-    }
+        PolicyProblem::at(&rule.file, &rule.text, offset, message)
+    });
+    wrong.collect()
 }
 
 fn collect(json: &Value, texts: &mut Vec<String>) {

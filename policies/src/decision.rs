@@ -71,6 +71,15 @@ impl Permitted {
         Self { rules, terms, set }
     }
 
+    /// The stricter of two permits of one set, by the rules of both.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.rules.extend(other.rules);
+        self.rules.sort();
+        self.rules.dedup();
+        Self { terms: self.terms.and(&other.terms), ..self }
+    }
+
     /// The ids of the rules that permitted, by name; at least one.
     #[must_use]
     pub fn rules(&self) -> &[String] {

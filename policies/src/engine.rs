@@ -1,5 +1,5 @@
 //! The decision. Cedar answers; what it answers counts only where no rule failed. Cedar skips a rule that fails, which
-//! would silence a forbid, so here one failure anywhere is a no.
+//! would silence a forbid, so here one failure anywhere is a no. Rules on trial are asked beside it, and decide nothing.
 
 use std::{
     collections::BTreeMap,
@@ -9,11 +9,11 @@ use std::{
 };
 
 use aws_lc_rs::digest::{Context, SHA256};
-use cedar_policy::{Authorizer, Decision as Verdict, EntityUid, Policy, PolicySet, Schema};
-use identity::{Scopes, SpiffeId};
+use cedar_policy::{AuthorizationError, Authorizer, Decision as Verdict, EntityUid, PolicySet, Request, Schema};
+use identity::{Scopes, SpiffeId, UnixTime, Would};
 
 use crate::{
-    Decision, Denial, MayAsk, Permitted, PolicyProblem, Question, Terms, Use, load,
+    Administer, Decision, Denial, MayAsk, Observed, Permitted, PolicyProblem, Question, Terms, Use, load,
     request::{Prepared, Vocabulary},
     rule::Rule,
     slices::Slices,
@@ -25,26 +25,35 @@ pub struct Policies {
     words: Vocabulary,
     schema: Schema,
     rules: BTreeMap<String, Rule>,
-    slices: Slices,
+    in_force: Slices,
+    on_trial: Slices,
     authorizer: Authorizer,
     digest: Arc<str>,
     generation: u64,
 }
 
 impl Policies {
-    /// Loads every `*.cedar` of `folder`, one rule a file, and checks each against the schema.
+    /// Loads every `*.cedar` of `folder`, one rule a file, and checks each against the schema. Trials are as they are at
+    /// `now`; one that is over is no mistake, so that it keeps no other change of the folder away.
     ///
     /// # Errors
     /// Every problem of every file. An empty folder is one: without a rule nothing is allowed, which nobody means.
-    pub fn load(folder: &Path) -> Result<Self, Vec<PolicyProblem>> {
+    pub fn load(folder: &Path, now: UnixTime) -> Result<Self, Vec<PolicyProblem>> {
         let failed = |message: String| vec![PolicyProblem::of(folder, message)];
         let words = Vocabulary::new().map_err(|error| failed(error.to_string()))?;
-        let (schema, rules) = load::load(folder, &words)?;
-        let policies: Vec<&Policy> = rules.values().map(|rule| &rule.policy).collect();
-        let slices = Slices::of(&policies).map_err(|error| failed(error.to_string()))?;
+        let (schema, rules) = load::load(folder, &words, now)?;
+        Self::of(folder, words, schema, rules).map_err(failed)
+    }
+
+    fn of(folder: &Path, words: Vocabulary, schema: Schema, rules: BTreeMap<String, Rule>) -> Result<Self, String> {
+        let sliced = |in_force: bool| {
+            let rules = rules.values().filter(|rule| rule.is_in_force() == in_force);
+            Slices::of(rules.map(|rule| &rule.policy)).map_err(|error| error.to_string())
+        };
+        let (in_force, on_trial) = (sliced(true)?, sliced(false)?);
         let (digest, generation) = fingerprint(&rules);
-        let authorizer = Authorizer::new();
-        Ok(Self { folder: folder.to_owned(), words, schema, rules, slices, authorizer, digest, generation })
+        let (folder, authorizer) = (folder.to_owned(), Authorizer::new());
+        Ok(Self { folder, words, schema, rules, in_force, on_trial, authorizer, digest, generation })
     }
 
     /// Whether it may, by which rules, and under which terms. Any evaluation error of any rule that could apply is a
@@ -52,7 +61,7 @@ impl Policies {
     #[must_use]
     pub fn decide(&self, question: &Question<'_>) -> Decision {
         match Prepared::new(question, &self.words) {
-            Ok(prepared) => self.judge(self.slices.about(prepared.resource()), &prepared, question.scopes),
+            Ok(prepared) => self.judge(&self.about(&prepared), &prepared, question.scopes),
             Err(error) => Decision::Denied(Denial::Error(error.to_string())),
         }
     }
@@ -61,7 +70,43 @@ impl Policies {
     #[must_use]
     pub fn decide_use(&self, asked: &Use<'_>) -> Decision {
         let prepared = Prepared::own(asked, &self.words);
-        self.judge(self.slices.about(prepared.resource()), &prepared, &Scopes::none())
+        self.judge(&self.about(&prepared), &prepared, &Scopes::none())
+    }
+
+    /// As [`Self::decide`], about the broker itself.
+    #[must_use]
+    pub fn decide_administer(&self, asked: &Administer<'_>) -> Decision {
+        let prepared = Prepared::administration(asked, &self.words);
+        self.judge(&self.about(&prepared), &prepared, &Scopes::none())
+    }
+
+    /// What rules on trial would have said to this question, which was decided so: that they would have allowed it, too
+    /// or alone, or that they cannot be evaluated. `None` where they change nothing: no such rule applies, or what is in
+    /// force forbids it, or fails. Changes no decision.
+    #[must_use]
+    pub fn observe(&self, question: &Question<'_>, decision: &Decision, now: UnixTime) -> Option<Would> {
+        if self.on_trial.is_empty() {
+            return None;
+        }
+        self.tried(&Prepared::new(question, &self.words).ok()?, question.scopes, decision, now)
+    }
+
+    /// As [`Self::observe`], where no user is.
+    #[must_use]
+    pub fn observe_use(&self, asked: &Use<'_>, decision: &Decision, now: UnixTime) -> Option<Would> {
+        if self.on_trial.is_empty() {
+            return None;
+        }
+        self.tried(&Prepared::own(asked, &self.words), &Scopes::none(), decision, now)
+    }
+
+    /// As [`Self::observe`], about the broker itself.
+    #[must_use]
+    pub fn observe_administer(&self, asked: &Administer<'_>, decision: &Decision, now: UnixTime) -> Option<Would> {
+        if self.on_trial.is_empty() {
+            return None;
+        }
+        self.tried(&Prepared::administration(asked, &self.words), &Scopes::none(), decision, now)
     }
 
     /// What the same requester could ask instead: the question is put again for the empty scope set and for each single
@@ -71,15 +116,15 @@ impl Policies {
         let Ok(prepared) = Prepared::new(question, &self.words) else {
             return MayAsk { scopes: Scopes::none(), anything: false };
         };
-        let slice = self.slices.about(prepared.resource());
-        let permitted = |scopes: &Scopes| matches!(self.judge(slice, &prepared, scopes), Decision::Permitted(_));
+        let rules = self.about(&prepared);
+        let permitted = |scopes: &Scopes| matches!(self.judge(&rules, &prepared, scopes), Decision::Permitted(_));
         let scopes = candidates.keep(permitted);
         let anything = !scopes.is_empty() || permitted(&Scopes::none());
         MayAsk { scopes, anything }
     }
 
-    /// Whether some permit's heads match a call of `workload` to `target` for a user. Conditions are not evaluated and
-    /// forbids not looked at: it tells which targets a sidecar has to know of, never that a call is allowed.
+    /// Whether the heads of some permit in force match a call of `workload` to `target` for a user. Conditions are not
+    /// evaluated and forbids not looked at: it tells which targets a sidecar has to know of, never that a call is allowed.
     #[must_use]
     pub fn reaches(&self, workload: &SpiffeId, target: &str) -> bool {
         self.any_permit_admits(workload, self.words.exchange(), target)
@@ -96,6 +141,11 @@ impl Policies {
     pub fn is_used(&self, target: &str) -> bool {
         let target = self.words.target(target);
         self.rules.values().any(|rule| rule.admits_anyone(self.words.own_use(), &target))
+    }
+
+    /// The rules on trial, by name.
+    pub fn on_trial(&self) -> impl Iterator<Item = (&str, &Observed)> {
+        self.rules.values().filter_map(|rule| Some((rule.id.as_str(), rule.observed.as_ref()?)))
     }
 
     /// Where they were loaded from.
@@ -134,22 +184,70 @@ impl Policies {
         self.rules.values().any(|rule| rule.admits(&workload, action, &target))
     }
 
-    fn judge(&self, rules: &PolicySet, prepared: &Prepared, scopes: &Scopes) -> Decision {
+    fn about(&self, prepared: &Prepared) -> Vec<&PolicySet> {
+        self.in_force.about(prepared.principal(), prepared.resource())
+    }
+
+    fn judge(&self, rules: &[&PolicySet], prepared: &Prepared, scopes: &Scopes) -> Decision {
         let request = match prepared.with(scopes, &self.schema) {
             Ok(request) => request,
             Err(error) => return Decision::Denied(Denial::Error(error.to_string())),
         };
-        let response = self.authorizer.is_authorized(&request, rules, prepared.entities());
-        let mut errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
-        if !errors.is_empty() {
-            errors.sort();
-            return Decision::Denied(Denial::Error(errors.join("; ")));
+        let mut found = self.ask(rules, &request, prepared);
+        if !found.failures.is_empty() {
+            found.failures.sort();
+            let failures: Vec<String> = found.failures.into_iter().map(|(_rule, error)| error).collect();
+            return Decision::Denied(Denial::Error(failures.join("; ")));
         }
-        let mut deciding: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
-        deciding.sort();
-        match response.decision() {
-            Verdict::Allow => self.permit(deciding),
-            Verdict::Deny => Decision::Denied(deciding.into_iter().next().map_or(Denial::NoRule, Denial::Forbidden)),
+        match (found.forbids.into_iter().min(), found.permits.is_empty()) {
+            (Some(first), _) => Decision::Denied(Denial::Forbidden(first)),
+            (None, true) => Decision::Denied(Denial::NoRule),
+            (None, false) => self.permit(found.permits),
+        }
+    }
+
+    /// What these sets, which hold no rule twice, say together: the answer of a set is its forbids where some apply, else
+    /// its permits.
+    fn ask(&self, rules: &[&PolicySet], request: &Request, prepared: &Prepared) -> Found {
+        let mut found = Found::default();
+        for set in rules {
+            let response = self.authorizer.is_authorized(request, set, prepared.entities());
+            let deciding = response.diagnostics().reason().map(ToString::to_string);
+            match response.decision() {
+                Verdict::Allow => found.permits.extend(deciding),
+                Verdict::Deny => found.forbids.extend(deciding),
+            }
+            found.failures.extend(response.diagnostics().errors().map(|failure| {
+                let AuthorizationError::PolicyEvaluationError(error) = failure;
+                (error.policy_id().to_string(), failure.to_string())
+            }));
+        }
+        found.permits.sort();
+        found
+    }
+
+    fn tried(&self, prepared: &Prepared, scopes: &Scopes, decision: &Decision, now: UnixTime) -> Option<Would> {
+        match decision {
+            Decision::Permitted(_) | Decision::Denied(Denial::NoRule) => {}
+            Decision::Denied(Denial::Forbidden(_) | Denial::Error(_)) => return None,
+        }
+        let rules = self.on_trial.about(prepared.principal(), prepared.resource());
+        if rules.is_empty() {
+            return None;
+        }
+        let request = prepared.with(scopes, &self.schema).ok()?;
+        let Found { mut permits, failures, .. } = self.ask(&rules, &request, prepared);
+        let goes_on = |id: &String| {
+            let observed = self.rules.get(id).and_then(|rule| rule.observed.as_ref());
+            observed.is_some_and(|observed| !observed.is_over(now))
+        };
+        let mut failing: Vec<String> = failures.into_iter().map(|(rule, _error)| rule).filter(goes_on).collect();
+        failing.sort();
+        permits.retain(goes_on);
+        match (failing.is_empty(), permits.is_empty()) {
+            (false, _) => Some(Would { allow: false, rules: failing }),
+            (true, false) => Some(Would { allow: true, rules: permits }),
+            (true, true) => None,
         }
     }
 
@@ -175,6 +273,14 @@ impl fmt::Debug for Policies {
     }
 }
 
+/// Which rules apply to a question, and which fail, with why.
+#[derive(Debug, Default)]
+struct Found {
+    permits: Vec<String>,
+    forbids: Vec<String>,
+    failures: Vec<(String, String)>,
+}
+
 /// Digest and generation. Lengths stand before the texts, so that no two sets run together into one.
 fn fingerprint(rules: &BTreeMap<String, Rule>) -> (Arc<str>, u64) {
     let mut hash = Context::new(&SHA256);
@@ -191,4 +297,9 @@ fn fingerprint(rules: &BTreeMap<String, Rule>) -> (Arc<str>, u64) {
 }
 
 #[cfg(test)]
-mod tests;
+impl Policies {
+    /// These rules as a set that lies in no folder.
+    pub(crate) fn of_rules(words: Vocabulary, schema: Schema, rules: BTreeMap<String, Rule>) -> Self {
+        Self::of(Path::new(""), words, schema, rules).expect("unique ids")
+    }
+}

@@ -7,10 +7,10 @@ mod plain;
 use std::path::PathBuf;
 
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint, ResourceConstraint};
-use identity::Scopes;
+use identity::{Scopes, UnixTime, Would};
 
 use crate::{
-    Decision, Policies, Question, Use,
+    Administer, Decision, Observed, Policies, Question, Use,
     request::Prepared,
     rule::{Heads, Rule},
 };
@@ -20,6 +20,8 @@ use crate::{
 pub struct Explanation {
     /// What the engine says.
     pub decision: Decision,
+    /// What rules on trial would have said.
+    pub would: Option<Would>,
     /// Every rule of the set, by name.
     pub rules: Vec<Considered>,
 }
@@ -33,6 +35,8 @@ pub struct Considered {
     pub file: PathBuf,
     /// Whether it permits or forbids.
     pub permits: bool,
+    /// Where it is on trial, and so permits nothing.
+    pub observed: Option<Observed>,
     /// What its heads demand otherwise, in plain words; empty where all three match.
     pub elsewhere: Vec<String>,
     /// Which of its conditions do not hold, in plain words.
@@ -57,6 +61,12 @@ pub enum Named {
 }
 
 impl Considered {
+    /// Whether it decides, and is not only on trial.
+    #[must_use]
+    pub const fn is_in_force(&self) -> bool {
+        self.observed.is_none()
+    }
+
     /// Whether its heads match and its conditions hold.
     #[must_use]
     pub const fn applies(&self) -> bool {
@@ -67,20 +77,32 @@ impl Considered {
 impl Policies {
     /// The decision of [`Self::decide`] with its reasons. For people; it evaluates every rule, also several times.
     #[must_use]
-    pub fn explain(&self, question: &Question<'_>) -> Explanation {
+    pub fn explain(&self, question: &Question<'_>, now: UnixTime) -> Explanation {
         let decision = self.decide(question);
+        let would = self.observe(question, &decision, now);
         let rules = match Prepared::new(question, self.words()) {
             Ok(prepared) => self.considered(&prepared, question.scopes),
             Err(_told_by_the_decision) => Vec::new(),
         };
-        Explanation { decision, rules }
+        Explanation { decision, would, rules }
     }
 
     /// As [`Self::explain`], where no user is.
     #[must_use]
-    pub fn explain_use(&self, asked: &Use<'_>) -> Explanation {
+    pub fn explain_use(&self, asked: &Use<'_>, now: UnixTime) -> Explanation {
         let prepared = Prepared::own(asked, self.words());
-        Explanation { decision: self.decide_use(asked), rules: self.considered(&prepared, &Scopes::none()) }
+        let decision = self.decide_use(asked);
+        let would = self.observe_use(asked, &decision, now);
+        Explanation { decision, would, rules: self.considered(&prepared, &Scopes::none()) }
+    }
+
+    /// As [`Self::explain`], about the broker itself.
+    #[must_use]
+    pub fn explain_administer(&self, asked: &Administer<'_>, now: UnixTime) -> Explanation {
+        let prepared = Prepared::administration(asked, self.words());
+        let decision = self.decide_administer(asked);
+        let would = self.observe_administer(asked, &decision, now);
+        Explanation { decision, would, rules: self.considered(&prepared, &Scopes::none()) }
     }
 
     fn considered(&self, prepared: &Prepared, scopes: &Scopes) -> Vec<Considered> {
@@ -91,6 +113,7 @@ impl Policies {
                 id: rule.id.clone(),
                 file: rule.file.clone(),
                 permits: rule.permits(),
+                observed: rule.observed.clone(),
                 elsewhere: elsewhere(rule, heads),
                 unmet: Vec::new(),
                 until: Vec::new(),

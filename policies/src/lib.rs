@@ -6,7 +6,8 @@
 //! # use identity::{ActorChain, Scopes, Subject, workload_id};
 //! use policies::{Action, Decision, Policies, Question};
 //!
-//! let policies = Policies::load("/etc/countersign/policies".as_ref()).expect("rules without a problem");
+//! # let now = identity::UnixTime::from_secs(1_795_500_000).expect("a time");
+//! let policies = Policies::load("/etc/countersign/policies".as_ref(), now).expect("rules without a problem");
 //! let planner = workload_id("spiffe://corp.example/ns/agents/sa/planner")?;
 //! let decision = policies.decide(&Question {
 //!     requester: &planner,
@@ -22,12 +23,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod administer;
 mod compare;
 mod decision;
 mod engine;
 mod explain;
+#[cfg(test)]
+mod laws;
 mod load;
 mod nesting;
+mod observed;
 mod problem;
 mod question;
 mod request;
@@ -35,11 +40,13 @@ mod rule;
 mod slices;
 mod terms;
 
+pub use administer::{Administer, Operation, What};
 pub use compare::{Checked, Known};
 pub use decision::{Decision, Denial, MayAsk, Permitted};
 pub use engine::Policies;
 pub use explain::{Considered, Explanation, Named};
 pub use load::{FILE_LENGTH_MAX, RULES_MAX};
+pub use observed::{OBSERVED_DAYS_MAX, Observed};
 pub use problem::PolicyProblem;
 pub use question::{Action, Question, Use};
 pub use terms::{LIFE_MAX, Terms};

@@ -9,6 +9,7 @@ use std::{
 };
 
 use cedar_policy::{Schema, Validator};
+use identity::UnixTime;
 
 use crate::{PolicyProblem, request::Vocabulary, rule::Rule};
 
@@ -18,10 +19,14 @@ pub const FILE_LENGTH_MAX: u64 = 64 * 1024;
 pub const RULES_MAX: usize = 4096;
 const ENDING: &str = "cedar";
 
-/// The schema and the rules of `folder` by id.
-pub(crate) fn load(folder: &Path, words: &Vocabulary) -> Result<(Schema, BTreeMap<String, Rule>), Vec<PolicyProblem>> {
+/// The schema and the rules of `folder` by id, as they are at `now`.
+pub(crate) fn load(
+    folder: &Path,
+    words: &Vocabulary,
+    now: UnixTime,
+) -> Result<(Schema, BTreeMap<String, Rule>), Vec<PolicyProblem>> {
     let schema = schema().map_err(|problem| vec![problem])?;
-    let Read { rules, problems } = read(folder, &schema, words);
+    let Read { rules, problems } = read(folder, &schema, words, now);
     if problems.is_empty() { Ok((schema, rules)) } else { Err(problems) }
 }
 
@@ -33,7 +38,7 @@ pub(crate) struct Read {
 }
 
 /// Reads everything that can be read.
-pub(crate) fn read(folder: &Path, schema: &Schema, words: &Vocabulary) -> Read {
+pub(crate) fn read(folder: &Path, schema: &Schema, words: &Vocabulary, now: UnixTime) -> Read {
     let validator = Validator::new(schema.clone());
     let mut rules: BTreeMap<String, Rule> = BTreeMap::new();
     let files = match files(folder) {
@@ -43,7 +48,7 @@ pub(crate) fn read(folder: &Path, schema: &Schema, words: &Vocabulary) -> Read {
     let mut problems = Vec::new();
     for file in files {
         let content = content(&file).map_err(|problem| vec![problem]);
-        match content.and_then(|text| Rule::read(&file, &text, &validator, words)) {
+        match content.and_then(|text| Rule::read(&file, &text, &validator, words, now)) {
             Ok(rule) => match rules.get(&rule.id) {
                 Some(first) => {
                     let message = format!("the id `{}` stands in `{}` already", rule.id, first.file.display());
@@ -97,6 +102,9 @@ fn content(file: &Path) -> Result<String, PolicyProblem> {
         .take(FILE_LENGTH_MAX.saturating_add(1))
         .read_to_string(&mut text)
         .map_err(failed)?;
+    if text.starts_with('\u{feff}') {
+        return Err(PolicyProblem::of(file, "the file begins with a byte order mark: save it as UTF-8 without one"));
+    }
     if u64::try_from(text.len()).map_or(true, |length| length > FILE_LENGTH_MAX) {
         return Err(PolicyProblem::of(file, format!("the file is larger than {FILE_LENGTH_MAX} bytes")));
     }

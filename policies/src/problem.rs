@@ -10,7 +10,7 @@ use miette::Diagnostic;
 use crate::terms::LIKENESS_MIN;
 
 /// The actions of `schema.cedarschema`.
-const ACTIONS: [&str; 3] = ["begin", "exchange", "use"];
+const ACTIONS: [&str; 4] = ["begin", "exchange", "use", "administer"];
 
 /// One problem of one file, shown as `file:line: message`.
 #[derive(Clone, Debug, PartialEq, Eq)]

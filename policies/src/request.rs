@@ -8,7 +8,7 @@ use cedar_policy::{
 };
 use identity::{Scopes, SpiffeId};
 
-use crate::{Action, Question, Use};
+use crate::{Action, Administer, Question, Use};
 
 /// The names of `schema.cedarschema`, parsed once.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(crate) struct Vocabulary {
     begin: EntityUid,
     exchange: EntityUid,
     own_use: EntityUid,
+    administer: EntityUid,
 }
 
 /// A question with everything that does not change when it is asked again for another scope.
@@ -29,10 +30,23 @@ pub(crate) struct Prepared {
     principal: EntityUid,
     action: EntityUid,
     resource: EntityUid,
-    /// `None` where no user is.
-    delegation: Option<Delegation>,
+    about: About,
     /// The user with groups and roles as parents. Workloads and targets need no entry: nothing is above them.
     entities: Entities,
+}
+
+/// What its context says.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, within a decision, and the large one is the usual one"
+)]
+enum About {
+    /// A call for a user.
+    Delegation(Delegation),
+    /// An operator's operation, and on what.
+    Administration(&'static str, &'static str),
+    /// Nothing: a call in the own name.
+    Nothing,
 }
 
 /// For whom, through whom, and what is handed on.
@@ -65,6 +79,7 @@ impl Vocabulary {
             begin: r#"Action::"begin""#.parse()?,
             exchange: r#"Action::"exchange""#.parse()?,
             own_use: r#"Action::"use""#.parse()?,
+            administer: r#"Action::"administer""#.parse()?,
         })
     }
 
@@ -82,6 +97,15 @@ impl Vocabulary {
 
     pub(crate) const fn own_use(&self) -> &EntityUid {
         &self.own_use
+    }
+
+    pub(crate) const fn administer(&self) -> &EntityUid {
+        &self.administer
+    }
+
+    /// Whether a user is behind what is asked with this action.
+    pub(crate) fn is_for_user(&self, action: &EntityUid) -> bool {
+        *action != self.own_use && *action != self.administer
     }
 }
 
@@ -101,7 +125,7 @@ impl Prepared {
             principal: words.workload(question.requester),
             action: action.clone(),
             resource,
-            delegation: Some(Delegation {
+            about: About::Delegation(Delegation {
                 subject,
                 actors: RestrictedExpression::new_set(actors),
                 passes_on: set(question.passes_on),
@@ -115,7 +139,17 @@ impl Prepared {
             principal: words.workload(asked.requester),
             action: words.own_use.clone(),
             resource: words.target(asked.target),
-            delegation: None,
+            about: About::Nothing,
+            entities: Entities::empty(),
+        }
+    }
+
+    pub(crate) fn administration(asked: &Administer<'_>, words: &Vocabulary) -> Self {
+        Self {
+            principal: words.workload(asked.requester),
+            action: words.administer.clone(),
+            resource: named(&words.trust_domain, asked.trust_domain.as_str()),
+            about: About::Administration(asked.operation.name(), asked.what.name()),
             entities: Entities::empty(),
         }
     }
@@ -139,16 +173,19 @@ impl Prepared {
     /// The request for these scopes. It is checked against the schema: what strict validation promises of a rule
     /// holds only for such requests.
     pub(crate) fn with(&self, scopes: &Scopes, schema: &Schema) -> Result<Request, Unaskable> {
-        let context = match &self.delegation {
-            None => Context::empty(),
-            Some(Delegation { subject, actors, passes_on }) => Context::from_pairs([
-                ("subject".to_owned(), RestrictedExpression::new_entity_uid(subject.clone())),
-                ("actors".to_owned(), actors.clone()),
-                ("scopes".to_owned(), set(scopes)),
-                ("passes_on".to_owned(), passes_on.clone()),
-            ])
-            .map_err(|error| Unaskable::Context(error.to_string()))?,
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let pairs = match &self.about {
+            About::Nothing => Vec::new(),
+            About::Administration(operation, what) => vec![("operation", text(operation)), ("what", text(what))],
+            About::Delegation(Delegation { subject, actors, passes_on }) => vec![
+                ("subject", RestrictedExpression::new_entity_uid(subject.clone())),
+                ("actors", actors.clone()),
+                ("scopes", set(scopes)),
+                ("passes_on", passes_on.clone()),
+            ],
         };
+        let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let context = Context::from_pairs(pairs).map_err(|error| Unaskable::Context(error.to_string()))?;
         let (principal, action, resource) = (self.principal.clone(), self.action.clone(), self.resource.clone());
         Request::new(principal, action, resource, context, Some(schema))
             .map_err(|error| Unaskable::Request(error.to_string()))

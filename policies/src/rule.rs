@@ -7,10 +7,10 @@ use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
     ValidationError, ValidationMode, Validator,
 };
-use identity::Refusal;
+use identity::{Refusal, UnixTime};
 use miette::Diagnostic;
 
-use crate::{PolicyProblem, Terms, nesting::too_deep, request::Vocabulary, terms::BadAnnotation};
+use crate::{Observed, PolicyProblem, Terms, nesting::too_deep, request::Vocabulary, terms::BadAnnotation};
 
 /// Longest id in bytes: it stands in every record and refusal.
 const ID_LENGTH_MAX: usize = 64;
@@ -19,24 +19,27 @@ const ID_LENGTH_MAX: usize = 64;
 const OPEN_HEAD: &str = "lint: open-head";
 
 /// A rule that passed every check of its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) id: String,
     pub(crate) file: PathBuf,
     pub(crate) text: String,
     pub(crate) policy: Policy,
     pub(crate) terms: Terms,
+    /// `None`: the rule decides.
+    pub(crate) observed: Option<Observed>,
     /// Byte of the text at which the id stands.
     pub(crate) id_offset: usize,
 }
 
 impl Rule {
-    /// Reads the rule of `file`, whose content is `text`.
+    /// Reads the rule of `file`, whose content is `text`, as it is at `now`.
     pub(crate) fn read(
         file: &Path,
         text: &str,
         validator: &Validator,
         words: &Vocabulary,
+        now: UnixTime,
     ) -> Result<Self, Vec<PolicyProblem>> {
         if let Some(offset) = too_deep(text) {
             return Err(vec![PolicyProblem::at(
@@ -56,6 +59,10 @@ impl Rule {
         let mut bad = Vec::new();
         let terms = Terms::read(policy.annotations(), policy.effect() == Effect::Permit, &mut bad);
         bad.extend(terms_of_a_user(policy, &terms, words));
+        let observed = observed(policy, now).unwrap_or_else(|found| {
+            bad.push(found);
+            None
+        });
         let named = |name: &str| find(text, &format!("@{name}"));
         problems.extend(bad.into_iter().map(|bad| PolicyProblem::at(file, text, named(&bad.name), bad.message)));
 
@@ -67,18 +74,24 @@ impl Rule {
             return Err(problems);
         }
         let policy = policy.new_id(PolicyId::new(&id));
-        Ok(Self { file: file.to_owned(), text: text.to_owned(), policy, terms, id_offset: named("id"), id })
+        let (file, text, id_offset) = (file.to_owned(), text.to_owned(), named("id"));
+        Ok(Self { id, file, text, policy, terms, observed, id_offset })
     }
 
-    /// Whether this is a permit whose heads admit that `workload` does `asked` to `target`; its conditions are not
+    /// Whether it decides, and is not only on trial.
+    pub(crate) const fn is_in_force(&self) -> bool {
+        self.observed.is_none()
+    }
+
+    /// Whether this is a permit in force whose heads admit that `workload` does `asked` to `target`; its conditions are not
     /// looked at.
     pub(crate) fn admits(&self, workload: &EntityUid, asked: &EntityUid, target: &EntityUid) -> bool {
-        self.permits() && self.heads(workload, asked, target).all()
+        self.permits() && self.is_in_force() && self.heads(workload, asked, target).all()
     }
 
     /// The same for whatever workload.
     pub(crate) fn admits_anyone(&self, asked: &EntityUid, target: &EntityUid) -> bool {
-        self.permits() && self.admits_action(asked) && self.admits_resource(target)
+        self.permits() && self.is_in_force() && self.admits_action(asked) && self.admits_resource(target)
     }
 
     pub(crate) fn permits(&self) -> bool {
@@ -188,15 +201,29 @@ fn heads_missing(file: &Path, text: &str, policy: &Policy) -> Vec<PolicyProblem>
 fn terms_of_a_user(policy: &Policy, terms: &Terms, words: &Vocabulary) -> Vec<BadAnnotation> {
     let own = match policy.action_constraint() {
         ActionConstraint::Any => false,
-        ActionConstraint::Eq(named) => named == *words.own_use(),
-        ActionConstraint::In(named) => named.iter().all(|action| action == words.own_use()),
+        ActionConstraint::Eq(named) => !words.is_for_user(&named),
+        ActionConstraint::In(named) => !named.iter().any(|action| words.is_for_user(action)),
     };
     let found = [("long_work", terms.long_work.is_some()), ("liveness", terms.strict)];
     let meaningless = found.into_iter().filter(|(_name, stands)| own && *stands).map(|(name, _stands)| {
-        let message = format!("`@{name}` stands on a permit of `use`, where no user is");
+        let message = format!("`@{name}` stands on a permit of `use` or `administer`, where no user is");
         BadAnnotation { name: name.to_owned(), message }
     });
     meaningless.collect()
+}
+
+/// What a forbid would refuse must not be given while it is on trial; so there are trials of permits only.
+fn observed(policy: &Policy, now: UnixTime) -> Result<Option<Observed>, BadAnnotation> {
+    let bad = |message: String| BadAnnotation { name: "observe".to_owned(), message };
+    match (policy.annotation("observe"), policy.effect()) {
+        (None, _any) => Ok(None),
+        (Some(value), Effect::Permit) => Observed::read(value, now).map(Some).map_err(bad),
+        (Some(_value), Effect::Forbid) => {
+            Err(bad("`@observe` stands on a forbid, and what that would refuse would be given all the while: \
+             `countersign policies diff` tells what it would have refused of a recorded day"
+                .to_owned()))
+        }
+    }
 }
 
 fn id_fault(id: &str) -> Option<String> {

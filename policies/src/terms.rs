@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// Longest `@max_life` and `@long_work`: what runs longer is a task, not a transaction (`protocol.md` §5).
 pub const LIFE_MAX: Duration = Duration::from_hours(1);
-/// Annotations that a rule may have. `id` is read by the rule itself.
-const KNOWN: [&str; 4] = ["id", "max_life", "long_work", "liveness"];
+/// Annotations that a rule may have. `id` and `observe` are read by the rule itself.
+const KNOWN: [&str; 5] = ["id", "max_life", "long_work", "liveness", "observe"];
 /// How unlike a known word a misspelt one may be for "did you mean": a letter or two.
 pub(crate) const LIKENESS_MIN: f64 = 0.8;
 
@@ -42,7 +42,7 @@ impl Terms {
         let mut terms = Self::default();
         for (name, value) in annotations {
             let outcome = match name {
-                "id" => Ok(()),
+                "id" | "observe" => Ok(()),
                 _term if KNOWN.contains(&name) && !permits => {
                     Err(format!("`@{name}` stands on a forbid, where it has no meaning"))
                 }

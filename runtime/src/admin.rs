@@ -3,33 +3,23 @@
 
 use std::{
     convert::Infallible,
-    fmt, fs, io,
+    fmt, io,
     net::SocketAddr,
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::UnixListener,
-    sync::Semaphore,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    serve::{Listener, connection},
+    serve::{Door, Listener, UnixDoor, connection},
     shutdown::Shutdown,
     telemetry::Telemetry,
 };
 
-/// Most concurrent connections on a Unix socket: an operator and a scraper.
-const UNIX_CONNECTIONS_MAX: usize = 32;
-/// The socket is for the process's own user only.
-const UNIX_SOCKET_MODE: u32 = 0o600;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -98,8 +88,8 @@ pub async fn serve(listen: &AdminListen, telemetry: Telemetry, shutdown: &Shutdo
             Ok(bound.to_string())
         }
         AdminListen::Unix(path) => {
-            let listener = bind_unix(path)?;
-            shutdown.background("admin", serve_unix(listener, telemetry, shutdown.clone()));
+            let door = UnixDoor::bind(path)?;
+            shutdown.background("admin", serve_unix(door, telemetry, shutdown.clone()));
             Ok(listen.to_string())
         }
     }
@@ -117,35 +107,14 @@ async fn serve_tcp(listener: Listener, telemetry: Telemetry) {
         .await;
 }
 
-async fn serve_unix(listener: UnixListener, telemetry: Telemetry, shutdown: Shutdown) {
-    let slots = Arc::new(Semaphore::new(UNIX_CONNECTIONS_MAX));
-    loop {
-        // INVARIANT: a slot is free before a connection is accepted; the semaphore is never closed.
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((unix, _from)) => {
-                let telemetry = telemetry.clone();
-                shutdown.background("admin connection", async move {
-                    answer_all(unix, telemetry, &Shutdown::new()).await;
-                    drop(slot);
-                });
-            }
-            Err(fault) => {
-                tracing::warn!(%fault, "cannot accept on the admin socket, pausing");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            }
-        }
+async fn serve_unix(door: UnixDoor, telemetry: Telemetry, shutdown: Shutdown) {
+    while let Some((unix, slot)) = door.accept().await {
+        let telemetry = telemetry.clone();
+        shutdown.background("admin connection", async move {
+            answer_all(unix, telemetry, &Shutdown::new()).await;
+            drop(slot);
+        });
     }
-}
-
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    // A socket that a killed process left behind; any other file there is a mistake and stays.
-    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        fs::remove_file(path)?;
-    }
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(UNIX_SOCKET_MODE))?;
-    Ok(listener)
 }
 
 async fn answer_all(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, telemetry: Telemetry, never: &Shutdown) {
@@ -153,7 +122,7 @@ async fn answer_all(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, te
         let response = answer(request.method(), request.uri().path(), &telemetry);
         async move { Ok::<_, Infallible>(response) }
     });
-    connection(io, service, never.cancelled()).await;
+    connection(io, service, never.cancelled(), &Door::default()).await;
 }
 
 fn answer(method: &Method, path: &str, telemetry: &Telemetry) -> Response<Full<Bytes>> {
@@ -189,6 +158,8 @@ fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<B
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::{TcpStream, UnixStream},
@@ -242,7 +213,7 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let listen = AdminListen::parse(&format!("unix://{}", path.display())).unwrap();
         serve(&listen, Telemetry::new(), &Shutdown::new()).await.unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, UNIX_SOCKET_MODE);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(exchange(UnixStream::connect(&path).await.unwrap(), "/live").await.ends_with("live\n"));
         fs::remove_file(&path).unwrap();
     }

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod backoff;
+pub mod causes;
 pub mod clock;
 pub mod config;
 pub mod mtls;

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::Context as _;
 
-pub use self::arguments::RunOptions;
+pub use self::arguments::{NoUpkeep, RunOptions};
 use self::{
     arguments::{Action, Arguments, Common},
     signals::{Signals, Stop},
@@ -51,6 +51,8 @@ pub trait App: 'static {
     type Raw: serde::de::DeserializeOwned + schemars::JsonSchema;
     /// The configuration as meant.
     type Config: Send + 'static;
+    /// Subcommands that work on what the process keeps while it does not run; [`NoUpkeep`] where there are none.
+    type Upkeep: clap::Subcommand + Send;
 
     /// Turns what was written into what it means. Every problem goes into `problems` with its key path, not only the
     /// first; `None`, or any problem, stops the start.
@@ -59,6 +61,14 @@ pub trait App: 'static {
     /// Serves until `process.shutdown` is triggered, then returns; tasks of `process.shutdown` are drained after that.
     /// An error is a failed start or a fault that the process cannot live with.
     fn serve(config: Self::Config, process: Process) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Does `upkeep` and returns what to tell whoever asked for it. It must not work beside a serving process. Unless it
+    /// returns in order, everything is as it was.
+    fn upkeep(
+        upkeep: Self::Upkeep,
+        config: Self::Config,
+        process: Process,
+    ) -> impl Future<Output = anyhow::Result<String>> + Send;
 }
 
 /// What a serving process is given. Clones speak of the same process.
@@ -82,7 +92,7 @@ impl Process {
 
 /// The whole `main` of a binary. Exit codes: 0 done, 1 failed, 2 usage or configuration.
 pub fn main<A: App>() -> ExitCode {
-    let arguments = match Arguments::read(A::NAME, A::SHORT, A::ABOUT) {
+    let arguments = match Arguments::<A::Upkeep>::read(A::NAME, A::SHORT, A::ABOUT) {
         Ok(arguments) => arguments,
         Err(usage) => return arguments::explain(&usage),
     };
@@ -103,6 +113,10 @@ pub fn main<A: App>() -> ExitCode {
             Ok(loaded) => run_app::<A>(loaded, common),
             Err(problems) => refuse(&problems),
         },
+        Action::Upkeep(upkeep) => match load::<A>(&common) {
+            Ok(loaded) => run_upkeep::<A>(upkeep, loaded.config, common),
+            Err(problems) => refuse(&problems),
+        },
     }
 }
 
@@ -115,25 +129,31 @@ where
     if let Err(fault) = log_to_stderr(&options.log) {
         return refuse(&format!("{:#}\n", anyhow::Error::new(fault)));
     }
+    run_logged(options, serve).map_or_else(|fault| fail(&fault), |()| ExitCode::SUCCESS)
+}
+
+/// All of [`run`] that comes once there is a log.
+fn run_logged<F>(options: &RunOptions, serve: impl FnOnce(Process) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
     harden::log_panics();
     harden::raise_descriptor_limit();
     if options.danger_dumpable {
         tracing::warn!("danger_dumpable: memory with keys and tokens can be dumped and traced");
-    } else if let Err(fault) = harden::forbid_dumps() {
-        return fail(&fault);
+    } else {
+        harden::forbid_dumps()?;
     }
     tls::install_provider();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(fault) => return fail(&anyhow::Error::new(fault).context("cannot start the runtime")),
-    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
     let process = Process::new(ReadyFile::new(options.ready_file.clone()));
     let outcome = runtime.block_on(async {
         let signals = Signals::listen(options.exit_on_stdin_close).context("cannot listen to signals")?;
         supervise(serve(process.clone()), &process, signals, options.lame_duck).await
     });
     runtime.shutdown_timeout(RUNTIME_END_MAX);
-    outcome.map_or_else(|fault| fail(&fault), |()| ExitCode::SUCCESS)
+    outcome
 }
 
 fn run_app<A: App>(loaded: Loaded<A::Config>, common: Common) -> ExitCode {
@@ -146,6 +166,26 @@ fn run_app<A: App>(loaded: Loaded<A::Config>, common: Common) -> ExitCode {
         }
         A::serve(loaded.config, process)
     })
+}
+
+/// A person waits for it: what was done goes to stdout, and why it was not to stderr, in words instead of a log line.
+fn run_upkeep<A: App>(upkeep: A::Upkeep, config: A::Config, common: Common) -> ExitCode {
+    let options = RunOptions::from(common);
+    if let Err(fault) = log_to_stderr(&options.log) {
+        return refuse(&format!("{:#}\n", anyhow::Error::new(fault)));
+    }
+    let mut told = String::new();
+    let ended = run_logged(&options, async |process| {
+        told = A::upkeep(upkeep, config, process).await?;
+        Ok(())
+    });
+    match ended {
+        Ok(()) => say(&told),
+        Err(fault) => {
+            drop(writeln!(io::stderr(), "{}: {fault:#}", A::NAME));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Serves until the work ends by itself or a signal comes; then drains.

@@ -3,9 +3,12 @@
 
 mod connection;
 mod first_read;
+mod head;
 mod idle_body;
 mod listener;
 mod moving_write;
+mod streams;
+mod unix;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,10 +19,12 @@ use hyper::{
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-pub(crate) use self::connection::connection;
+pub(crate) use self::{connection::connection, listener::Door};
 pub use self::{
     idle_body::{BODY_IDLE_MAX, IdleBody, IdleFault},
     listener::Listener,
+    streams::Streams,
+    unix::{UnixDoor, unix},
 };
 use crate::{
     clock,
@@ -31,7 +36,10 @@ use crate::{
 /// Longest header section in bytes, HTTP/1 (with the request line) and HTTP/2 alike: room for a token of 8 KiB twice
 /// and all else a browser sends.
 pub const HEADER_SECTION_MAX: u32 = 32 * 1024;
-/// Most headers in one request (HTTP/1): ten times what a client sends, far from what makes parsing slow.
+/// Longest request line in bytes, method and version included: what other servers take, too. Over HTTP/2 the same parts
+/// count. More is answered 414.
+pub const REQUEST_LINE_MAX: usize = 8 * 1024;
+/// Most headers in one request: ten times what a client sends, far from what makes parsing slow.
 pub const HEADERS_MAX: usize = 100;
 /// How long a peer may take for its first byte and for each header section. It is also how long an idle HTTP/1
 /// connection is kept: clients must let go of theirs sooner ([`CLIENT_IDLE_MAX`]).
@@ -41,7 +49,8 @@ pub const HEADER_TIME_MAX: Duration = Duration::from_secs(5);
 pub const CLIENT_IDLE_MAX: Duration = Duration::from_secs(4);
 /// Most concurrent HTTP/2 streams on one connection: a busy sidecar opens tens.
 pub const STREAMS_MAX: u32 = 256;
-/// Resets by our own errors after which an HTTP/2 connection is closed (rapid reset, CVE-2023-44487).
+/// Requests that a peer takes back within 10 s before they are answered, and streams that our own errors reset, after
+/// which the connection is closed (rapid reset, CVE-2023-44487).
 pub const RESETS_MAX: usize = 100;
 /// Streams that a peer reset before we looked at them; more close the connection (rapid reset).
 pub const PENDING_RESETS_MAX: usize = 20;
@@ -82,7 +91,7 @@ pub async fn mtls<S, B>(
                                 () = over => {}
                             }
                         };
-                        connection(tls, make(Arc::new(peer)), stop).await;
+                        connection(tls, make(Arc::new(peer)), stop, &door).await;
                     }
                     Err(fault) => {
                         door.count("handshake_failed");
@@ -105,11 +114,12 @@ pub async fn plain<S, B>(
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
+    let door = listener.door();
     let each = shutdown.clone();
     listener
         .run(&shutdown, move |tcp, from| {
-            let (shutdown, make) = (each.clone(), make.clone());
-            async move { connection(tcp, make(from), shutdown.cancelled()).await }
+            let (shutdown, make, door) = (each.clone(), make.clone(), door.clone());
+            async move { connection(tcp, make(from), shutdown.cancelled(), &door).await }
         })
         .await;
 }
@@ -133,7 +143,7 @@ pub async fn tls<S, B>(
             let (acceptor, shutdown, make, door) = (acceptor.clone(), each.clone(), make.clone(), door.clone());
             async move {
                 match handshake(&acceptor, tcp).await {
-                    Ok(tls) => connection(tls, make(from), shutdown.cancelled()).await,
+                    Ok(tls) => connection(tls, make(from), shutdown.cancelled(), &door).await,
                     Err(fault) => {
                         door.count("handshake_failed");
                         tracing::debug!(%from, %fault, "TLS handshake failed");
@@ -158,6 +168,8 @@ async fn handshake(
     }
 }
 
+#[cfg(test)]
+mod floods;
 #[cfg(test)]
 mod peer_end;
 #[cfg(test)]

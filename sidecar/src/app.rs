@@ -9,6 +9,7 @@ use hyper::{body::Incoming, service::service_fn};
 use crate::{
     broker::{self, Broker},
     config::{Config, EdgeConfig, RawConfig},
+    hearing::Hearing,
     inbound::{Callers, Inbound},
     metrics::Metrics,
     outbound::{Credentials, Outbound},
@@ -23,7 +24,7 @@ use runtime::{
     admin,
     config::Problems,
     mtls::{Acceptor, Connector},
-    process::Process,
+    process::{NoUpkeep, Process},
     serve::{self, Listener},
     shutdown::Shutdown,
     workload::{JwtSvids, Workload},
@@ -39,6 +40,7 @@ impl runtime::process::App for App {
     const ABOUT: &'static str = "The data path in every pod: tokens end and begin here, and the app never sees one.";
     type Raw = RawConfig;
     type Config = Config;
+    type Upkeep = NoUpkeep;
 
     fn config(raw: RawConfig, problems: &mut Problems) -> Option<Config> {
         Config::read(raw, problems)
@@ -49,21 +51,21 @@ impl runtime::process::App for App {
         let Process { shutdown, telemetry, ready_file } = &process;
         let targets = telemetry.ready_flag("targets");
         let workload = Workload::connect(&config.workload_api, &process);
-        let metrics = Metrics::new(telemetry);
         let snapshots = Snapshots::default();
+        let metrics = Metrics::new(telemetry, snapshots.clone());
         let transactions = Transactions::default();
         let pool = Pool::new(workload.clone(), config.outside, shutdown);
         let room = Room::new();
         let connector = Connector::new(workload.clone());
-        let watching = broker::follow(config.broker.clone(), connector, snapshots.clone(), targets, shutdown.clone());
-        shutdown.spawn("watch", watching);
+        let hearing = Hearing::new(snapshots.clone(), transactions.clone(), metrics.clone(), targets);
+        shutdown.spawn("watch", broker::follow(config.broker.clone(), connector, hearing, shutdown.clone()));
         let broker = Broker::new(config.broker, pool.clone(), workload.clone(), metrics.clone());
         let outbound = Arc::new(Outbound {
             workload: workload.clone(),
             snapshots: snapshots.clone(),
             transactions: transactions.clone(),
             sessions: Sessions::new(),
-            credentials: Credentials::new(broker.clone(), shutdown.clone(), metrics.clone()),
+            credentials: Credentials::new(broker.clone(), snapshots.clone(), shutdown.clone(), metrics.clone()),
             pool: pool.clone(),
             room: room.clone(),
             metrics: metrics.clone(),
@@ -111,6 +113,10 @@ impl runtime::process::App for App {
         tracing::info!(?addresses, "the sidecar serves");
         shutdown.cancelled().await;
         Ok(())
+    }
+
+    async fn upkeep(upkeep: NoUpkeep, _config: Config, _process: Process) -> anyhow::Result<String> {
+        match upkeep {}
     }
 }
 

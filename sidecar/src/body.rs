@@ -1,6 +1,7 @@
 //! Bodies on their way through. They stream frame by frame; nothing here holds one back or copies it whole.
 
 mod flow;
+mod until;
 
 use std::{
     error::Error,
@@ -13,7 +14,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-pub(crate) use self::flow::{Flow, Guard};
+pub(crate) use self::{
+    flow::{Flow, Guard},
+    until::Until,
+};
 use crate::strip;
 
 /// A body of any origin.

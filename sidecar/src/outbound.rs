@@ -63,13 +63,13 @@ impl Outbound {
     async fn serve(&self, request: Request<Incoming>, about: &mut About) -> Result<Response<Body>, Refusal> {
         let (mut parts, body) = request.into_parts();
         let shown = strip::request(&mut parts)?;
+        let snapshot = self.snapshots.current()?;
         let host = route::host(&parts)?;
         let now = clock::now();
         let identity = self.workload.identity(now).map_err(|_fault| Refusal::FaultIdentity)?;
         // Nothing is waited for before this: a transaction that begins later cannot have made this call.
         let claim = self.claim(&shown)?;
         let transaction = Transaction::claimed(&claim, identity.id(), now, about)?;
-        let snapshot = self.snapshots.current()?;
         let target = route::target(&snapshot.reaches, &host, parts.uri.path())?;
         about.target = Some(target.name().to_owned());
         about.peer = Some(target.workload().clone());

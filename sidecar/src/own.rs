@@ -13,7 +13,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
-use self::{echo::Withheld, leave::Leaves};
+use self::{
+    echo::Withheld,
+    leave::{Era, Leaves},
+};
 pub use self::{
     leave::Leave,
     svids::{Presented, Svids},
@@ -32,7 +35,11 @@ use crate::{
     strip,
 };
 use identity::{Refusal, WorkloadTarget};
-use runtime::{clock, shutdown::Shutdown, workload::JwtSvids};
+use runtime::{
+    clock,
+    shutdown::Shutdown,
+    workload::{JwtSvids, Workload},
+};
 
 /// Longest wait for the head of an answer: as long as work for a user may take by default. An app that waits less ends
 /// the call by closing its connection.
@@ -42,6 +49,7 @@ const UNCODED: HeaderValue = HeaderValue::from_static("identity");
 
 /// What the `self` door works with.
 pub(crate) struct Own {
+    workload: Workload,
     snapshots: Snapshots,
     leaves: Leaves,
     svids: Svids,
@@ -54,6 +62,7 @@ impl Own {
     /// The door of the pod whose other doors `inbound` are. Nobody else gets `svids`.
     pub(crate) fn beside(inbound: &Inbound, svids: JwtSvids) -> Self {
         Self {
+            workload: inbound.workload.clone(),
             snapshots: inbound.snapshots.clone(),
             leaves: Leaves::new(inbound.broker.clone()),
             svids: Svids::new(svids),
@@ -84,12 +93,14 @@ impl Own {
         perimeter::check(target.perimeter(), &parts, about)?;
         let upstream = Upstream::Service(target.connect().clone(), target.perimeter().host().to_owned());
         self.pool.check(&upstream)?;
-        let leave = self.leaves.of(target, snapshot.generation).await?;
+        let identity = self.workload.identity(clock::now()).map_err(|_fault| Refusal::FaultIdentity)?;
+        let revoked = snapshot.revocations.through(identity.id());
+        let leave = self.leaves.of(target, Era { generation: snapshot.generation, revoked }).await?;
         let presented = self.svids.fetch(leave, clock::now()).await?;
         parts.headers.insert(header::AUTHORIZATION, presented.authorization()?);
         parts.headers.insert(header::ACCEPT_ENCODING, UNCODED);
         let authority = target.perimeter().authority();
-        let request = outgoing::request(parts, Payload::Stream(body).into_body(), authority)?;
+        let request = outgoing::request(parts, Payload::Stream(body).into_body(future::pending()), authority)?;
         let response = self.send(target, &upstream, request).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
             self.svids.refused(&presented, clock::now());

@@ -15,7 +15,7 @@ pub(crate) use self::held::Room;
 use self::held::{Place, held};
 use crate::{
     answer::About,
-    body::{Body, Clean},
+    body::{Body, Clean, Until},
     mcp::{self, Ask},
 };
 use identity::{Mapping, Perimeter, Refusal, Scopes, Target};
@@ -87,12 +87,14 @@ pub(crate) enum Payload {
 }
 
 impl Payload {
-    /// The body to send.
-    pub(crate) fn into_body(self) -> Body {
+    /// The body to send. One that streams breaks off with `over`, also when the answer is there already.
+    pub(crate) fn into_body(self, over: impl Future<Output = ()> + Send + 'static) -> Body {
         match self {
             Self::Held(bytes) => Body::full(bytes),
             Self::Stream(incoming) if incoming.is_end_stream() => Body::empty(),
-            Self::Stream(incoming) => Body::of(IdleBody::new(Clean::new(incoming), BODY_IDLE_MAX)),
+            Self::Stream(incoming) => {
+                Body::of(Until::new(IdleBody::new(Clean::new(incoming), BODY_IDLE_MAX), Box::pin(over)))
+            }
         }
     }
 

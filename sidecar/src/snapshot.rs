@@ -5,14 +5,15 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 
+use crate::revocations::{RevocationFault, Revocations};
 use identity::{
     KeySet, KeySetFault, McpSpec, Refusal, Registry, RegistryProblem, Reserved, RouteSpec, ScopeFault, Scopes,
     TargetKind, TargetSpec, TrustDomain,
 };
 
 /// After this silence of the watch stream everything is refused (`protocol.md` §8): the longest life of an access
-/// token. The broker speaks every 15 s.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// token. The broker speaks every 10 s. Counted by a clock that nobody sets.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// One snapshot, every rule checked.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Snapshot {
     pub(crate) reaches: Registry,
     /// Set where users may enter here.
     pub(crate) edge: Option<EdgeEntry>,
+    /// What is good no longer, whatever it says itself.
+    pub(crate) revocations: Revocations,
 }
 
 /// What an edge may take in.
@@ -53,6 +56,8 @@ pub(crate) enum SnapshotFault {
     Keys(#[source] KeySetFault),
     #[error("the snapshot's edge has malformed scopes")]
     EdgeScopes(#[source] ScopeFault),
+    #[error("the snapshot's revocations cannot be read")]
+    Revocations(#[source] RevocationFault),
     #[error("the snapshot breaks a rule of the registry: {0}")]
     Registry(RegistryProblem),
 }
@@ -78,6 +83,8 @@ impl TryFrom<api::Snapshot> for Snapshot {
                 &reserved,
             )?,
             edge: told.edge.map(edge).transpose()?,
+            revocations: Revocations::try_from(told.revocations.unwrap_or_default())
+                .map_err(SnapshotFault::Revocations)?,
             issuer: told.issuer,
         })
     }
@@ -155,24 +162,24 @@ impl Snapshots {
         }
     }
 
-    /// Takes `told` into force, or keeps the one before.
+    /// Takes `told` into force, or keeps the one before, which does not grow younger by that.
     ///
     /// # Errors
     /// The rule that it breaks.
-    pub(crate) fn hear(&self, told: api::Snapshot) -> Result<(), SnapshotFault> {
-        match Snapshot::try_from(told) {
-            Ok(snapshot) => {
-                self.0.store(Some(Arc::new(Heard { snapshot: Arc::new(snapshot), at: Instant::now() })));
-                Ok(())
-            }
-            Err(fault) => {
-                if let Some(heard) = self.0.load_full() {
-                    let snapshot = Arc::clone(&heard.snapshot);
-                    self.0.store(Some(Arc::new(Heard { snapshot, at: Instant::now() })));
-                }
-                Err(fault)
-            }
-        }
+    pub(crate) fn hear(&self, told: api::Snapshot) -> Result<Arc<Snapshot>, SnapshotFault> {
+        let snapshot = Snapshot::try_from(told).map(Arc::new)?;
+        self.0.store(Some(Arc::new(Heard { snapshot: Arc::clone(&snapshot), at: Instant::now() })));
+        Ok(snapshot)
+    }
+
+    /// How long the broker may still be silent; zero when that is over, `None` before its first word.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.age().map(|age| SILENCE_MAX.saturating_sub(age))
+    }
+
+    /// How old the snapshot in force is.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.0.load().as_deref().map(|heard| heard.at.elapsed())
     }
 
     /// Whether a snapshot was ever taken into force.
@@ -235,6 +242,9 @@ pub(crate) mod tests {
         let issuer = api::Target { name: "evil".into(), resource: "https://broker.agents.svc/".into(), ..tickets() };
         let evil = api::Snapshot { generation: 2, ..told(vec![issuer]) };
         assert!(matches!(snapshots.hear(evil), Err(SnapshotFault::Registry(_))));
+        let nameless = api::Revocations { transactions: vec![String::new()], ..api::Revocations::default() };
+        let unreadable = api::Snapshot { generation: 2, revocations: Some(nameless), ..told(Vec::new()) };
+        assert!(matches!(snapshots.hear(unreadable), Err(SnapshotFault::Revocations(_))));
         let kept = snapshots.current().expect("the old one");
         assert_eq!(kept.generation, 1);
         assert!(kept.reaches.by_name("tickets").is_some());
@@ -269,7 +279,11 @@ pub(crate) mod tests {
     async fn a_silent_broker_is_not_trusted_for_longer_than_a_token_lives() {
         let snapshots = Snapshots::default();
         snapshots.hear(told(Vec::new())).expect("a good snapshot");
-        tokio::time::advance(SILENCE_MAX).await;
+        tokio::time::advance(SILENCE_MAX - Duration::from_secs(1)).await;
+        assert!(snapshots.current().is_ok());
+        let nameless = api::Snapshot { issuer: String::new(), ..told(Vec::new()) };
+        assert!(snapshots.hear(nameless).is_err(), "no word");
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(snapshots.current().err(), Some(Refusal::FaultNotReady));
         snapshots.hear(told(Vec::new())).expect("a good snapshot");
         assert!(snapshots.current().is_ok());

@@ -4,6 +4,7 @@
 
 mod book;
 mod correlation;
+mod cut;
 mod renewal;
 
 use std::{
@@ -18,18 +19,19 @@ use std::{
 use arc_swap::ArcSwap;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::HeaderValue;
-use tokio::time::Instant;
+use tokio::{sync::SetOnce, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::book::Book;
 pub(crate) use self::{
     correlation::{Claim, Session, Shows, Signs, Way},
+    cut::Cut,
     renewal::keep_alive,
 };
 use crate::trace::{TraceContext, Traces};
 use identity::{
-    ActorChain, KeySet, RawToken, Refusal, Scopes, Subject, TokenFault, TransactionId, TrustDomain, TxnRule, TxnToken,
-    UnixTime, verify,
+    AccessToken, ActorChain, KeySet, RawToken, Refusal, Scopes, Subject, TokenFault, TransactionId, TrustDomain,
+    TxnRule, TxnToken, UnixTime, verify,
 };
 use runtime::clock;
 
@@ -102,8 +104,20 @@ impl Authority {
     }
 }
 
+/// What an inbound exchange is opened with.
+#[derive(Default)]
+pub(crate) struct Brought {
+    /// The access token of a call; absent where a user entered.
+    pub(crate) access: Option<Arc<AccessToken>>,
+    /// What may be called on with.
+    pub(crate) held: Option<Held>,
+    /// The trace that it came with.
+    pub(crate) trace: Option<TraceContext>,
+}
+
 /// One inbound exchange's authority.
 pub(crate) struct Transaction {
+    access: Option<Arc<AccessToken>>,
     /// Absent at a target that passes nothing on.
     held: Option<ArcSwap<Held>>,
     /// As it was opened; renewal keeps it. Absent with `held`.
@@ -111,14 +125,20 @@ pub(crate) struct Transaction {
     traces: Traces,
     opened: UnixTime,
     closed: CancellationToken,
+    /// Why it was ended from outside, once it was.
+    cut: SetOnce<Cut>,
 }
 
 impl Transaction {
     /// The token in force, to call on with.
     ///
     /// # Errors
-    /// [`Refusal::ChainNotCallee`] where none was passed on; [`Refusal::SubjectTransactionEnded`] after its end.
+    /// [`Refusal::ChainNotCallee`] where none was passed on; [`Refusal::SubjectTransactionEnded`] after its end, or what
+    /// the [`Cut`] says that ended it.
     pub(crate) fn held(&self, now: UnixTime) -> Result<Arc<Held>, Refusal> {
+        if let Some(cut) = self.cut.get() {
+            return Err(cut.refusal());
+        }
         let held = self.held.as_ref().ok_or(Refusal::ChainNotCallee)?.load_full();
         if held.proof.lifetime().expired(now) { Err(Refusal::SubjectTransactionEnded) } else { Ok(held) }
     }
@@ -138,15 +158,26 @@ impl Transaction {
         std::ptr::eq(self, other) || (self.authority.is_some() && self.authority == other.authority)
     }
 
-    /// Ends when the transaction does; a renewal moves that. May be dropped at any time.
-    pub(crate) async fn ended(self: Arc<Self>) {
+    /// Ends when the transaction does, and says why; a renewal moves that, a [`Cut`] does not wait for it. May be dropped
+    /// at any time.
+    pub(crate) async fn ended(self: Arc<Self>) -> Refusal {
         loop {
             let left = clock::now().until(self.not_after());
-            if left.is_zero() {
-                return;
+            tokio::select! {
+                biased;
+                cut = self.cut.wait() => return cut.refusal(),
+                () = tokio::time::sleep(left) => {}
             }
-            tokio::time::sleep(left).await;
+            if left.is_zero() {
+                return Refusal::SubjectTransactionEnded;
+            }
         }
+    }
+
+    /// As [`Self::ended`], for who is past telling why.
+    pub(crate) async fn over(self: Arc<Self>) {
+        let why = self.ended().await;
+        tracing::debug!(code = why.code().as_ref(), "what flowed is cut off");
     }
 
     fn not_after(&self) -> UnixTime {
@@ -168,26 +199,23 @@ impl Transaction {
 pub(crate) struct Transactions(Arc<Mutex<Book>>);
 
 impl Transactions {
-    /// Opens an exchange with `held`, which is found by its handle and by its inner trace until the exchange is dropped.
-    /// `caller` is the trace that it came with.
+    /// Opens an exchange, which is found by its handle and by its inner trace until it is dropped.
     ///
     /// # Errors
     /// [`Refusal::FaultOverloaded`] where too many are open, or without random bits.
-    pub(crate) fn open(
-        &self,
-        held: Option<Held>,
-        caller: Option<TraceContext>,
-        now: UnixTime,
-    ) -> Result<Exchange, Refusal> {
+    pub(crate) fn open(&self, brought: Brought, now: UnixTime) -> Result<Exchange, Refusal> {
+        let Brought { access, held, trace } = brought;
         let mut bits = [0; 32];
         aws_lc_rs::rand::fill(&mut bits).map_err(|_unspecified| Refusal::FaultOverloaded)?;
         let handle = BASE64_URL_SAFE_NO_PAD.encode(bits);
         let transaction = Arc::new(Transaction {
+            access,
             authority: held.as_ref().map(|held| Arc::new(Authority::of(&held.proof))),
             held: held.map(ArcSwap::from_pointee),
-            traces: Traces::new(caller)?,
+            traces: Traces::new(trace)?,
             opened: now,
             closed: CancellationToken::new(),
+            cut: SetOnce::new(),
         });
         self.book().open(&handle, &transaction)?;
         Ok(Exchange { handle, transaction, transactions: self.clone(), at_work: AtomicBool::new(false) })

@@ -99,11 +99,27 @@ fn examples(page: &str) -> Vec<&str> {
     page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
+/// The broker's example with the authorities and edges of `several` in place of its own.
+fn with_several(broker: &str, several: &str) -> String {
+    let section = |line: &str| line.starts_with("authorities:") || line.starts_with("edges:");
+    let (mut kept, mut is_replaced) = (String::new(), false);
+    for line in broker.lines() {
+        if !line.starts_with([' ', '#']) {
+            is_replaced = section(line);
+        }
+        if !is_replaced {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    format!("{several}{kept}")
+}
+
 #[tokio::test]
 async fn what_the_documentation_shows_is_accepted() {
     let page = include_str!("../../docs/configuration.md");
     let blocks = examples(page);
-    let [broker, sidecar, targets, edge, own] = blocks.as_slice() else { panic!("other examples: {blocks:?}") };
+    let [broker, sidecar, several, targets, edge, own] = blocks.as_slice() else { panic!("other examples: {blocks:?}") };
     let folder = Folder::new();
     let here = folder.path("");
     std::fs::create_dir(folder.path("policies")).expect("a folder");
@@ -121,6 +137,7 @@ async fn what_the_documentation_shows_is_accepted() {
     for (name, text) in [
         ("broker", (*broker).to_owned()),
         ("broker", format!("{broker}{more}")),
+        ("broker", with_several(broker, several)),
         ("sidecar", (*sidecar).to_owned()),
         ("sidecar", format!("{sidecar}{edge}")),
         ("sidecar", format!("{sidecar}{edge}{own}")),

@@ -6,10 +6,16 @@ use dev::{
     apps::{Answer, Call},
     stack::{Problem, Stack},
 };
-use harness::{Desk, Inside, Sink, begin, eventually, signal};
+use futures_util::{StreamExt as _, stream};
+use harness::{Desk, Inside, Sink, begin, eventually, renew, signal};
 use http::Method;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// Connections that are open when the broker is told to stop.
+const CONNECTIONS: usize = 1000;
+/// Of those, how many ask at a time: below a workload's share.
+const ASKING: usize = 64;
 
 async fn ready(stack: &Stack, process: &str) -> Answer {
     let url = format!("http://{}/ready", stack.address(process, "admin").expect("an admin door"));
@@ -64,5 +70,36 @@ async fn a_broker_ends_after_its_open_request() {
     stream.read_to_string(&mut answer).await.expect("closed in order");
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("access_token"), "{answer}");
     assert!(ended_well(&mut desk.stack, "broker").await);
+    desk.close().await;
+}
+
+/// Whoever asked before the connection ended has an answer; whoever has none was given nothing.
+#[tokio::test]
+async fn a_broker_that_stops_under_a_thousand_connections_loses_no_grant() {
+    let mut desk = Desk::open().await;
+    let form = renew(&desk.begun().await, "tickets:read");
+    let opened = stream::iter(0..CONNECTIONS).map(|_number| desk.line("planner")).buffer_unordered(ASKING);
+    let lines: Vec<_> = opened.collect().await;
+    let asked = lines.into_iter().map(|mut line| {
+        let form = &form;
+        async move { line.try_to_ask(form).await.map(|answer| answer.status.as_u16()) }
+    });
+    let mut asked = stream::iter(asked).buffer_unordered(ASKING);
+    let (mut granted, mut turned_away) = (0, 0);
+    while let Some(status) = asked.next().await {
+        match status {
+            Some(200) => granted += 1,
+            Some(other) => panic!("a good request got {other}"),
+            None => turned_away += 1,
+        }
+        if granted + turned_away == CONNECTIONS / 10 {
+            signal(&desk.stack, "broker", Signal::TERM);
+        }
+    }
+    drop(asked);
+    assert!(granted >= CONNECTIONS / 10, "{granted} were answered, {turned_away} turned away");
+    assert!(ended_well(&mut desk.stack, "broker").await);
+    let recorded = desk.stack.records().iter().filter(|line| line["t"] == "renew").count();
+    assert_eq!(recorded, granted, "what was recorded as given was given, and nothing else");
     desk.close().await;
 }

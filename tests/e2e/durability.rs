@@ -8,7 +8,8 @@ use std::{
 
 use dev::{apps::Call, stack::StackOptions};
 use harness::{
-    Desk, Folder, Program, RESEARCHER, assert_refused, begin, call, claims_of, eventually, renew, short_files, signal,
+    Desk, Folder, Program, RESEARCHER, assert_refused, begin, call, claims_of, eventually, no_file_longer, renew,
+    short_files, signal,
 };
 use http::Method;
 use rustix::process::Signal;
@@ -24,12 +25,13 @@ async fn what_cannot_be_recorded_is_not_issued() {
     write_long_record(&record);
     let options = StackOptions {
         members: Vec::new(),
-        binaries: Some(short_files(&folder, 65_536)),
+        binaries: Some(short_files(&folder, None)),
         broker: json!({"ledger": ledger.path("")}),
         ..Desk::options()
     };
     let desk = Desk::open_with(options).await;
     let length = fs::metadata(&record).expect("there").len();
+    no_file_longer(&desk.stack, length);
     let alice = desk.alice().await;
     for _round in 0..3 {
         let answer = desk.ask("planner", &begin(&alice, "tickets:read")).await;
@@ -46,7 +48,7 @@ async fn what_cannot_be_recorded_is_not_issued() {
 #[tokio::test]
 async fn what_cannot_be_stored_is_not_begun() {
     let folder = Folder::new();
-    let binaries = Some(short_files(&folder, 256));
+    let binaries = Some(short_files(&folder, 1024));
     let desk = Desk::open_with(StackOptions { members: Vec::new(), binaries, ..Desk::options() }).await;
     let alice = desk.alice().await;
     let txn = desk.begun().await;

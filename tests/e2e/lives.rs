@@ -1,4 +1,4 @@
-//! What has ended is refused, by the real clock and at every door (N41, N66, N84, N89).
+//! What has ended is refused, by the real clock and at every door (N41, N66, N84, N89, K10).
 
 use std::time::Duration;
 
@@ -94,5 +94,24 @@ async fn a_request_ends_with_its_transaction() {
     let late = Call::new(Method::GET, "http://tickets.tool/mcp").header("countersign-handle", &handle);
     let answer = late.send_through(&desk.stack.agent("planner").expect("a door")).await.expect("answered");
     assert_turned_away("its handle is dead", &answer, 403, "call.no_transaction");
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn nothing_outlives_the_users_token() {
+    let desk = Desk::open().await;
+    let token = desk.stack.sign_in_with("alice", "openid tickets:read", &[("dev_life", "4")]).await.expect("signed in");
+    let end = claims_of(&token)["exp"].as_u64().expect("a date");
+    let begun = desk.ask("planner", &begin(&token, "tickets:read")).await;
+    let txn = begun.json()["access_token"].as_str().unwrap_or_else(|| panic!("K10: {}", begun.json())).to_owned();
+    assert!(begun.json()["expires_in"].as_u64().expect("seconds") <= 4);
+    assert_eq!(claims_of(&txn)["exp"].as_u64(), Some(end));
+    let (access, passed_on) = desk.called_researcher(&txn).await;
+    for minted in [access, passed_on] {
+        assert!(claims_of(&minted)["exp"].as_u64().expect("a date") <= end);
+    }
+    ended(&token).await;
+    let answer = desk.ask("planner", &renew(&txn, "tickets:read")).await;
+    assert_refused("N66 N41", &answer, 400, "invalid_request", "subject.expired");
     desk.close().await;
 }

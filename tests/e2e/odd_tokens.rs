@@ -1,68 +1,7 @@
-//! A token that is odd in form, key or signature is refused by the name of what is odd, at every door that takes one:
-//! before a claim of it is read (N40, N42, N43, N58, N61, N84, N89). For users' tokens see `subject`.
+//! A token that is odd in form, key or signature is refused by the name of what is odd, at every mesh door: before a claim
+//! of it is read (N84, N89). For the broker's doors see `table`.
 
-use std::time::Duration;
-
-use dev::{identity::Lives, stack::StackOptions};
-use harness::{
-    Desk, RESEARCHER, assert_challenged, assert_refused, begin, call, claims_of, eventually, odd_forms, to_researcher,
-    to_tickets, tool,
-};
-use runtime::clock;
-use serde_json::json;
-
-const ISSUER: &str = "https://broker.agents.svc";
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
-
-#[tokio::test]
-async fn an_odd_actor_token_proves_nobody() {
-    let desk = Desk::open().await;
-    let txn = desk.begun().await;
-    let with =
-        |token: &str, kind: &str| call(&txn, RESEARCHER, "").add("actor_token", token).add("actor_token_type", kind);
-    let own = desk.jwt_svid("planner", ISSUER).await;
-    let refusals = [
-        "actor.too_long",
-        "actor.malformed",
-        "actor.repeated_name",
-        "actor.forbidden_header",
-        "actor.algorithm",
-        "actor.type",
-        "actor.key_unknown",
-        "actor.signature",
-    ];
-    for (token, refusal) in odd_forms(&own).iter().zip(refusals) {
-        let answer = desk.ask("planner", &with(token, JWT)).await;
-        assert_refused("N61", &answer, 400, "invalid_request", refusal);
-    }
-    let answer = desk.ask("planner", &with(&own, "urn:ietf:params:oauth:token-type:access_token")).await;
-    assert_refused("N61 another kind", &answer, 400, "invalid_request", "actor.type");
-    let short = Lives::new(Duration::from_secs(300), Duration::from_secs(2)).expect("lives");
-    desk.stack.registrar().expect("embedded").set_lives(short).await.expect("set");
-    let old = desk.jwt_svid("researcher", ISSUER).await;
-    let end = claims_of(&old)["exp"].as_u64().expect("a date");
-    eventually("the SVID ends", || async { (clock::now().secs() >= end).then_some(()) }).await;
-    let answer = desk.ask("planner", &with(&old, JWT)).await;
-    assert_refused("N61 expired", &answer, 400, "invalid_request", "actor.expired");
-    desk.close().await;
-}
-
-#[tokio::test]
-async fn an_identity_of_another_trust_domain_proves_nobody() {
-    let options = StackOptions {
-        members: Vec::new(),
-        targets: Vec::new(),
-        edges: Vec::new(),
-        broker: json!({"trust_domain": "other.example"}),
-        ..Desk::options()
-    };
-    let desk = Desk::open_with(options).await;
-    let svid = desk.jwt_svid("planner", ISSUER).await;
-    let form = begin("nonsense", "tickets:read").set("audience", "other.example");
-    let form = form.add("actor_token", &svid).add("actor_token_type", JWT);
-    assert_refused("sub", &desk.ask("planner", &form).await, 400, "invalid_request", "actor.claim");
-    desk.close().await;
-}
+use harness::{Desk, assert_challenged, odd_forms, to_researcher, to_tickets, tool};
 
 #[tokio::test]
 async fn an_odd_access_token_opens_no_mesh_door() {

@@ -4,12 +4,14 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dev::stack::StackOptions;
 use futures_util::{Stream, StreamExt as _, stream, stream::FuturesUnordered};
 use harness::{Desk, assert_refused, begin, eventually};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{body::Frame, client::conn::http2::handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 /// Exchanges that one workload may have in progress at the broker.
@@ -42,7 +44,8 @@ async fn at_the_public_door_what_is_no_form_waits_for_no_place() {
         Request::post(&url).header(header::CONTENT_TYPE, media_type).body(body).expect("a request")
     };
     let open = FuturesUnordered::new();
-    for _stream in 0..32 {
+    // One less than a connection of strangers may have open.
+    for _stream in 1..16 {
         open.push(sender.send_request(post("application/x-www-form-urlencoded")));
     }
     let started = Instant::now();
@@ -83,5 +86,27 @@ async fn one_exchange_too_many_is_refused_at_once_and_others_are_served() {
     drop((open, sender, driver));
     let asked = || async { (desk.ask("planner", &good).await.status == 200).then_some(()) };
     eventually("there is room again", asked).await;
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_refused_and_others_are_served() {
+    let broker = json!({"limits": {"per_second": 1, "burst": 3}});
+    let desk = Desk::open_with(StackOptions { members: Vec::new(), broker, ..Desk::options() }).await;
+    let good = begin(&desk.alice().await, "tickets:read");
+    let granted = |desk: &Desk| desk.stack.records().iter().filter(|line| line["t"] == "begin").count();
+    let refused = eventually("the burst is used up", || async {
+        Some(desk.ask("planner", &good).await).filter(|answer| answer.status != 200)
+    })
+    .await;
+    assert_refused("too often", &refused, 503, "temporarily_unavailable", "fault.rate_limited");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(granted(&desk) >= 3, "the burst was served");
+    let other = desk.ask("researcher", &good).await;
+    assert_refused("another is heard", &other, 400, "invalid_request", "edge.not_registered");
+    eventually("a second later it is heard again", || async {
+        (desk.ask("planner", &good).await.status == 200).then_some(())
+    })
+    .await;
     desk.close().await;
 }

@@ -53,21 +53,6 @@ async fn a_rule_that_fails_refuses_also_where_another_permits() {
     desk.close().await;
 }
 
-/// N69: who acted before lends nothing to who acts now.
-#[tokio::test]
-async fn a_rule_for_an_earlier_actor_is_no_rule_for_the_current_one() {
-    let mut options = Desk::options();
-    options.members.clear();
-    options.policies.remove("researcher-may-read-tickets-when-planner-asked.cedar").expect("a default policy");
-    let desk = Desk::open_with(options).await;
-    let txn = desk.begun().await;
-    let (_access, handed_on) = desk.called_researcher(&txn).await;
-    let answer = desk.ask("researcher", &call(&handed_on, TICKETS, "tickets:read")).await;
-    assert_refused("N69", &answer, 400, "invalid_target", "policy.no_rule");
-    assert_eq!(desk.ask("planner", &call(&txn, TICKETS, "tickets:read")).await.status, 200, "planner itself may");
-    desk.close().await;
-}
-
 #[tokio::test]
 async fn what_policy_says_reaches_the_app_with_its_code() {
     let tickets = Sink::open().await;

@@ -1,7 +1,7 @@
 //! Rules change while the broker runs: at once for broker and sidecars where the folder is right, and not at all where
 //! it is not, which metric, log and record then tell.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use harness::{Desk, RESEARCHER, TICKETS, assert_refused, call, eventually};
@@ -26,7 +26,8 @@ async fn status(desk: &Desk, txn: &str) -> u16 {
 }
 
 async fn until_metric(desk: &Desk, line: &str) {
-    let told = || async { desk.stack.metrics("broker").await.ok()?.contains(line).then_some(()) };
+    // The whole line: the help of a gauge may begin like its value.
+    let told = || async { desk.stack.metrics("broker").await.ok()?.lines().any(|found| found == line).then_some(()) };
     eventually(line, told).await;
 }
 
@@ -134,5 +135,63 @@ async fn an_empty_folder_takes_no_rule_away() {
     fs::remove_dir_all(desk.stack.folder().join("policies")).expect("removed");
     until_metric(&desk, "countersign_policies_refused 1").await;
     assert_eq!(status(&desk, &txn).await, 200);
+    desk.close().await;
+}
+
+/// Whatever a folder is half-way, it takes no rule away; what it is in the end counts.
+#[tokio::test]
+async fn a_folder_half_written_changes_nothing_however_it_is_written() {
+    let desk = Desk::open().await;
+    let txn = desk.begun().await;
+    let (folder, text) =
+        (desk.stack.folder().join("policies"), fs::read_to_string(rule(&desk, READS)).expect("the rule"));
+    let refused = |told: &'static str| {
+        let desk = &desk;
+        let txn = txn.as_str();
+        async move {
+            until_metric(desk, "countersign_policies_refused 1").await;
+            assert_eq!(status(desk, txn).await, 200, "{told}");
+        }
+    };
+
+    fs::write(rule(&desk, READS), "").expect("truncated");
+    refused("a rule that is cut to nothing").await;
+    let beside = folder.join("beside.tmp");
+    fs::write(&beside, &text).expect("written");
+    fs::rename(&beside, rule(&desk, READS)).expect("renamed");
+    until_metric(&desk, "countersign_policies_refused 0").await;
+
+    let rules: Vec<(PathBuf, String)> = fs::read_dir(&folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| (path.clone(), fs::read_to_string(&path).expect("a rule")))
+        .collect();
+    rules.iter().for_each(|(path, _text)| fs::remove_file(path).expect("removed"));
+    refused("no rule at all").await;
+
+    // As a mounted ConfigMap: files are links into a folder that is replaced whole, by one rename of one link.
+    let version = |name: &str, taken: Option<&str>| {
+        fs::create_dir(folder.join(name)).expect("a folder");
+        for (path, text) in rules.iter().filter(|(path, _text)| taken.is_none_or(|taken| !path.ends_with(taken))) {
+            fs::write(folder.join(name).join(path.file_name().expect("a name")), text).expect("written");
+        }
+    };
+    let point_to = |name: &str| {
+        symlink(name, folder.join("..data_tmp")).expect("a link");
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("swapped");
+    };
+    version("..one", None);
+    version("..two", Some(READS));
+    point_to("..one");
+    for (path, _text) in &rules {
+        symlink(folder.join("..data").join(path.file_name().expect("a name")), path).expect("a link");
+    }
+    until_metric(&desk, "countersign_policies_refused 0").await;
+    assert_eq!(status(&desk, &txn).await, 200);
+    point_to("..two");
+    refused("a link that leads nowhere, before it is taken away").await;
+    fs::remove_file(rule(&desk, READS)).expect("removed");
+    until_metric(&desk, "countersign_policies_refused 0").await;
+    assert_eq!(status(&desk, &txn).await, 400, "the rule is gone on purpose now");
     desk.close().await;
 }

@@ -52,7 +52,7 @@ async fn what_the_provider_said_has_ended_stays_ended() {
     assert_refused("the session is over", &ask().await, 400, "invalid_request", "subject.session_ended");
     provider.tells(BRIEF_KEEPER);
     let asked = provider.exchanges();
-    assert_refused("and so is the work", &ask().await, 400, "invalid_request", "subject.transaction_ended");
+    assert_refused("and so is the work", &ask().await, 400, "invalid_request", "subject.session_ended");
     assert_eq!(provider.exchanges(), asked, "nobody asks again");
     desk.close().await;
 }
@@ -60,7 +60,7 @@ async fn what_the_provider_said_has_ended_stays_ended() {
 #[tokio::test]
 async fn what_the_provider_said_has_ended_gets_nothing_where_the_store_cannot_end_it() {
     let (folder, provider) = (Folder::new(), OwnProvider::open().await);
-    let (desk, txn) = long_work(&provider, Some(short_files(&folder, 256))).await;
+    let (desk, txn) = long_work(&provider, Some(short_files(&folder, 1024))).await;
     let user = provider.user_token("tickets:read");
     eventually("the store is full", || async {
         (desk.ask("planner", &begin(&user, "tickets:read")).await.status == 503).then_some(())
@@ -90,5 +90,26 @@ async fn a_group_that_the_user_left_does_not_count_at_a_strict_decision() {
     assert_eq!(ask().await.status, 200, "a member of the group");
     provider.tells(Lie::Keeper(|claims| claims["groups"] = json!([])));
     assert_refused("who left", &ask().await, 400, "invalid_target", "policy.no_rule");
+    desk.close().await;
+}
+
+/// Equal questions are asked once; but the answer to one that was asked before the user was changed says nothing of it.
+#[tokio::test]
+async fn an_answer_that_was_on_its_way_takes_no_doubt_away() {
+    let provider = OwnProvider::open().await;
+    let (desk, txn) = long_work(&provider, None).await;
+    let asked = provider.exchanges();
+    provider.tells(Lie::Silence);
+    let form = call(&txn, RESEARCHER, "");
+    let (answer, ()) = tokio::join!(desk.ask("planner", &form), async {
+        eventually("asked on the way", || async { (provider.exchanges() == asked + 1).then_some(()) }).await;
+        let change = json!({"operationType": "UPDATE", "resourceType": "USER", "resourcePath": "users/alice"});
+        provider.log().note_change(&change);
+        eventually("asked because of the doubt", || async { (provider.exchanges() == asked + 2).then_some(()) }).await;
+        provider.tells(BRIEF_KEEPER);
+    });
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    let metrics = desk.stack.metrics("broker").await.expect("metrics");
+    assert!(!metrics.contains(r#"outcome="shared""#), "each has an answer of its own: {metrics}");
     desk.close().await;
 }

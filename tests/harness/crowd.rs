@@ -32,9 +32,11 @@ pub struct Crowd {
 pub struct Guest {
     /// The headers that the app got.
     pub headers: HeaderMap,
+    /// The token with which alice came.
+    pub user: String,
     line: String,
     answered: Arc<Mutex<BTreeSet<String>>>,
-    request: JoinHandle<()>,
+    request: JoinHandle<Answer>,
 }
 
 impl Crowd {
@@ -59,11 +61,10 @@ impl Crowd {
     pub async fn enter(&self, headers: &[(&'static str, &str)]) -> Guest {
         let path = format!("/ask?{}", self.planner.received().len());
         let url = format!("{}{path}", self.desk.stack.edge("planner").expect("an edge"));
-        let call = Call::new(Method::POST, &url)
-            .header("authorization", &format!("Bearer {}", self.desk.alice().await))
-            .json(&json!({}));
+        let user = self.desk.alice().await;
+        let call = Call::new(Method::POST, &url).header("authorization", &format!("Bearer {user}")).json(&json!({}));
         let call = headers.iter().fold(call, |call, (name, value)| call.header(*name, value));
-        let request = async move { call.send().await.map(drop).expect("answered") };
+        let request = async move { call.send().await.expect("answered") };
         #[expect(clippy::disallowed_methods, reason = "a test ends with its runtime; nothing has to drain")]
         let request = tokio::spawn(request);
         let line = format!("POST {path}");
@@ -71,7 +72,7 @@ impl Crowd {
             self.planner.received().into_iter().find(|one| one.line == line).map(|one| one.headers)
         })
         .await;
-        Guest { headers, line, answered: Arc::clone(&self.answered), request }
+        Guest { headers, user, line, answered: Arc::clone(&self.answered), request }
     }
 
     /// What planner's app gets for a call.
@@ -107,8 +108,13 @@ impl Guest {
 
     /// Planner's app answers, and the user has it.
     pub async fn leave(self) {
-        self.answered.lock().expect("not poisoned").insert(self.line);
-        self.request.await.expect("ended");
+        self.answered.lock().expect("not poisoned").insert(self.line.clone());
+        self.answer().await;
+    }
+
+    /// What the user is answered, while planner's app is still at work.
+    pub async fn answer(self) -> Answer {
+        self.request.await.expect("ended")
     }
 
     /// The user hangs up while planner's app is at work.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dev::{
     apps::{Answer, Call},
-    stack::{Leave, Stack, StackOptions},
+    stack::{Leave, Stack, StackFault, StackOptions},
 };
 use http::Method;
 use identity::{SpiffeId, workload_id};
@@ -62,17 +62,25 @@ impl Desk {
     }
 
     /// Any stack.
-    pub async fn open_with(mut options: StackOptions) -> Self {
+    pub async fn open_with(options: StackOptions) -> Self {
+        Self::try_to_open_with(options).await.unwrap_or_else(|fault| panic!("the stack did not start: {fault:?}"))
+    }
+
+    /// Any stack, which may not start.
+    ///
+    /// # Errors
+    /// Why it did not.
+    pub async fn try_to_open_with(mut options: StackOptions) -> Result<Self, StackFault> {
         if options.members.is_empty() {
             let mesh = options.targets.iter_mut().filter(|target| target["kind"] != "workload");
             mesh.for_each(|target| target["connect"] = json!("127.0.0.1:1"));
         }
-        let stack = Stack::start(options).await.unwrap_or_else(|fault| panic!("the stack did not start: {fault:?}"));
+        let stack = Stack::start(options).await?;
         let mut desk = Self { stack, callers: BTreeMap::new() };
         for (name, id) in MEMBERS {
             desk.add_caller(name, id).await;
         }
-        desk
+        Ok(desk)
     }
 
     /// One more caller.
@@ -124,7 +132,7 @@ impl Desk {
 
     /// Posts `form` to the token endpoint as `caller`.
     pub async fn ask(&self, caller: &str, form: &Form) -> Answer {
-        self.to_broker(caller, Call::new(Method::POST, "https://broker.agents.svc/token").form(&form.pairs())).await
+        self.to_broker(caller, form.clone().into()).await
     }
 
     /// Asks as `caller` whether it may call the target with this resource in its own name.

@@ -71,8 +71,8 @@ pub fn renew(txn_token: &str, scope: &str) -> Form {
     exchange(txn_token, "txn_token", "txn_token").add("audience", "corp.example").add("scope", scope)
 }
 
-/// The answer refuses with this status, OAuth error and code; nothing was issued, nothing may be cached, and a fault says
-/// when to try again.
+/// The answer refuses with this status, OAuth error and code; nothing was issued, nothing may be cached, a fault says
+/// when to try again, and a wrong method which one is right.
 ///
 /// # Panics
 /// Where it does not.
@@ -81,6 +81,8 @@ pub fn assert_refused(case: &str, answer: &Answer, status: u16, error: &str, ref
     let found = (answer.status.as_u16(), body["error"].as_str().unwrap_or(""), body["refusal"].as_str().unwrap_or(""));
     assert_eq!(found, (status, error, refusal), "{case}: {body}");
     assert_eq!(answer.header("cache-control"), "no-store", "{case}");
+    assert_eq!(answer.header("content-type"), "application/json", "{case}");
+    assert_eq!(answer.header("allow"), if status == 405 { "POST" } else { "" }, "{case}: Allow");
     assert_eq!(answer.header("retry-after").is_empty(), status != 503, "{case}: Retry-After");
     let text = String::from_utf8_lossy(&answer.body);
     assert!(!tells_token(&text) && body["access_token"].is_null() && body["txn_token"].is_null(), "{case}: {text}");

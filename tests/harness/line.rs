@@ -30,12 +30,17 @@ impl Line {
 
     /// Posts `form` to the token endpoint.
     pub async fn ask(&mut self, form: &Form) -> Answer {
+        self.try_to_ask(form).await.expect("answered")
+    }
+
+    /// Posts `form` to the token endpoint; `None` where the broker ended the connection instead of an answer.
+    pub async fn try_to_ask(&mut self, form: &Form) -> Option<Answer> {
         let request = Request::post("/token")
             .header(header::HOST, "broker.agents.svc")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         let request = request.body(Full::new(Bytes::from(form.encoded()))).expect("a request");
-        let (head, body) = self.sender.send_request(request).await.expect("answered").into_parts();
-        let body = body.collect().await.expect("a body").to_bytes();
-        Answer { status: head.status, headers: head.headers, body, trailers: http::HeaderMap::new() }
+        let (head, body) = self.sender.send_request(request).await.ok()?.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        Some(Answer { status: head.status, headers: head.headers, body, trailers: http::HeaderMap::new() })
     }
 }

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 
 use api::{
-    Mcp, Snapshot, Target, WatchRequest,
+    Mcp, Revocations, Snapshot, Target, WatchRequest,
     watch_service_server::{WatchService, WatchServiceServer},
 };
 use futures_util::{Stream, StreamExt as _, stream};
@@ -14,8 +14,8 @@ use runtime::{
     serve::{self, Listener},
     shutdown::Shutdown,
 };
-use serde_json::Value;
-use tokio::task::JoinSet;
+use serde_json::{Value, json};
+use tokio::{sync::watch, task::JoinSet};
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{BROKER, Desk, Forger};
@@ -24,6 +24,7 @@ use crate::{BROKER, Desk, Forger};
 #[derive(Debug)]
 pub struct OwnBroker {
     signer: Forger,
+    said: watch::Sender<Said>,
     _tasks: JoinSet<()>,
 }
 
@@ -34,13 +35,24 @@ impl OwnBroker {
         desk.add_caller("broker", BROKER).await;
         let listener = Listener::bind(desk.stack.broker_token_address()).await.expect("the broker's address");
         let signer = Forger::default();
-        let watch = Watch { targets: desk.stack.options().targets.clone(), jwks: signer.jwks() };
+        let (said, saying) = watch::channel(Said { jwks: signer.jwks(), revocations: Revocations::default() });
+        let watch = Watch { targets: desk.stack.options().targets.clone() };
         let mut tasks = JoinSet::new();
         tasks.spawn(serve::mtls(listener, Acceptor::new(desk.workload("broker")), Shutdown::new(), move |peer| {
             let told = watch.told(&peer.id().to_string());
-            TowerToHyperService::new(Routes::new(WatchServiceServer::new(Telling(told))))
+            TowerToHyperService::new(Routes::new(WatchServiceServer::new(Telling(told, saying.clone()))))
         }));
-        Self { signer, _tasks: tasks }
+        Self { signer, said, _tasks: tasks }
+    }
+
+    /// Tells all sidecars that this is what was revoked.
+    pub fn revoke(&self, revocations: Revocations) {
+        self.said.send_modify(|said| said.revocations = revocations);
+    }
+
+    /// Tells all sidecars that it has no key.
+    pub fn withdraw_key(&self) {
+        self.said.send_modify(|said| said.jwks = json!({"keys": []}));
     }
 
     /// A token that every sidecar verifies with the key that this broker told it.
@@ -50,10 +62,16 @@ impl OwnBroker {
     }
 }
 
+/// What it tells everybody.
+#[derive(Clone, Debug)]
+struct Said {
+    jwks: Value,
+    revocations: Revocations,
+}
+
 #[derive(Clone)]
 struct Watch {
     targets: Vec<Value>,
-    jwks: Value,
 }
 
 impl Watch {
@@ -63,12 +81,13 @@ impl Watch {
             generation: 1,
             issuer: "https://broker.agents.svc".into(),
             trust_domain: "corp.example".into(),
-            jwks: self.jwks.to_string().into_bytes(),
+            jwks: Vec::new(),
             serves: self.targets.iter().filter(|target| target["workload"] == workload).map(listed).collect(),
             reaches: Vec::new(),
             edge: None,
             reserved: Vec::new(),
             uses: Vec::new(),
+            revocations: None,
         }
     }
 }
@@ -93,15 +112,25 @@ fn listed(target: &Value) -> Target {
     }
 }
 
-struct Telling(Snapshot);
+struct Telling(Snapshot, watch::Receiver<Said>);
 
 #[tonic::async_trait]
 impl WatchService for Telling {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<Snapshot, Status>> + Send>>;
 
-    /// One snapshot, then silence: a test is over before a sidecar gives the stream up.
+    /// One snapshot, and one for each change, else silence: a test is over before a sidecar gives the stream up.
     async fn watch(&self, _request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let once = stream::once(std::future::ready(Ok(self.0.clone())));
-        Ok(Response::new(Box::pin(once.chain(stream::pending()))))
+        let snapshot = self.0.clone();
+        let mut saying = self.1.clone();
+        saying.mark_changed();
+        let told = stream::unfold(saying, |mut saying| async move {
+            saying.changed().await.ok()?;
+            let said = saying.borrow_and_update().clone();
+            Some((said, saying))
+        });
+        Ok(Response::new(Box::pin(told.map(move |Said { jwks, revocations }| {
+            let (jwks, revocations) = (jwks.to_string().into_bytes(), Some(revocations));
+            Ok(Snapshot { jwks, revocations, ..snapshot.clone() })
+        }))))
     }
 }

@@ -35,6 +35,17 @@ pub async fn nothing_is_left(parent: &str) {
     assert_eq!(work_folder(parent), None, "a folder is left");
 }
 
+/// Resident memory of a process in KiB.
+///
+/// # Panics
+/// Where it does not run.
+#[must_use]
+pub fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("told");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 fn told(line: &[u8]) -> String {
     String::from_utf8_lossy(line).replace('\0', " ")
 }

@@ -8,7 +8,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Connects without a client certificate; returns the alert that ends the connection.
 pub async fn alert_without_certificate(address: &str) -> String {
@@ -22,9 +22,22 @@ pub async fn rogue_certificate_is_refused(address: &str, id: &str) -> String {
     let mut parameters = rcgen::CertificateParams::default();
     parameters.subject_alt_names = vec![rcgen::SanType::URI(id.try_into().expect("a URI"))];
     let certificate = parameters.self_signed(&key).expect("a certificate");
-    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = builder().with_client_auth_cert(vec![certificate.der().clone()], private).expect("a pair");
+    alert_with_certificate(address, certificate.der().to_vec(), key.serialize_der()).await
+}
+
+/// Connects with this certificate and its key (PKCS#8), both DER; returns the alert that ends the connection.
+pub async fn alert_with_certificate(address: &str, certificate: Vec<u8>, key: Vec<u8>) -> String {
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
+    let config = builder().with_client_auth_cert(vec![certificate.into()], private).expect("a pair");
     alert(address, config).await
+}
+
+/// A TLS connection to whoever answers at `address`, without a client certificate.
+pub async fn tls_without_certificate(address: &str) -> TlsStream<TcpStream> {
+    let config = builder().with_no_client_auth();
+    let stream = TcpStream::connect(address).await.expect("connected");
+    let name = ServerName::try_from("broker.agents.svc").expect("a name");
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake")
 }
 
 fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {

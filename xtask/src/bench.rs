@@ -1,6 +1,9 @@
 //! `cargo xtask bench story`: the figures of the embedded default, printed and never asserted. Machines are noisy: read
 //! them beside the date and machine in docs/benchmarks.md.
 
+pub(crate) mod broker;
+mod machine;
+
 use std::{
     fs,
     process::{Command, ExitCode, Stdio},

@@ -115,6 +115,18 @@ enum Figures {
         #[arg(long)]
         json: bool,
     },
+    /// Calls of the broker beside a floor and beside a real, warm Keycloak; policy; memory. About a quarter of an hour
+    ///
+    /// Builds the programs as they ship, tells how far it is, and writes the figures with date and machine into
+    /// docs/benchmarks.md.
+    Broker {
+        /// Print one JSON object a figure
+        #[arg(long)]
+        json: bool,
+        /// Measure this part alone (calls, keycloak, begins, policy, memory), and leave the page as it is
+        #[arg(long)]
+        only: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -135,6 +147,7 @@ fn main() -> ExitCode {
         Task::Peers { command: Peers::Up } => real::up(&place),
         Task::Peers { command: Peers::Down } => real::down(),
         Task::Bench { figures: Figures::Story { json } } => bench::story(&place, json),
+        Task::Bench { figures: Figures::Broker { json, only } } => bench::broker::main(&place, &only, json),
     };
     outcome.unwrap_or_else(|error| {
         note!("error: {error:#}");

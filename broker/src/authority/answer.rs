@@ -30,22 +30,40 @@ struct Failure {
     error_description: String,
 }
 
-/// The keeper in the answer, not yet verified, if its scope is exactly what was asked.
-pub(super) fn read(status: StatusCode, body: &[u8], asked: &Scopes, issuer: &str) -> Result<RawToken, Refusal> {
+/// What an answer means.
+#[derive(Debug)]
+pub(super) struct Said {
+    /// The keeper, not yet verified, if its scope is exactly what was asked.
+    pub(super) keeper: Result<RawToken, Refusal>,
+    /// Whether the provider does its work. It does where it refuses, and where what it gives is of no use: both may be
+    /// due to the one user who is asked about, who must not keep it from all others.
+    pub(super) works: bool,
+}
+
+pub(super) fn read(status: StatusCode, body: &[u8], asked: &Scopes, issuer: &str) -> Said {
     if status != StatusCode::OK {
-        return Err(refused(status, body, issuer));
+        let refusal = refused(status, body, issuer);
+        return Said { works: !refusal.is_fault(), keeper: Err(refusal) };
     }
-    let discarded = |reason: &str| {
-        tracing::error!(issuer, reason, "the provider's answer was discarded");
-        Refusal::FaultProvider
-    };
-    let success: Success = serde_json::from_slice(body).map_err(|_malformed| discarded("malformed"))?;
+    match serde_json::from_slice(body) {
+        Ok(success) => Said { keeper: keeper(success, asked, issuer), works: true },
+        Err(_malformed) => Said { keeper: Err(discarded(issuer, "malformed")), works: false },
+    }
+}
+
+fn keeper(success: Success, asked: &Scopes, issuer: &str) -> Result<RawToken, Refusal> {
+    let discarded = |reason: &str| discarded(issuer, reason);
     if success.issued_token_type != ACCESS_TOKEN || !success.token_type.eq_ignore_ascii_case(BEARER) {
         return Err(discarded("another type of token"));
     }
     let scopes: Scopes = success.scope.parse().map_err(|_malformed| discarded("malformed scope"))?;
     compare(&scopes.without_openid(), asked)?;
     RawToken::parse(success.access_token).map_err(|_fault| discarded("a token of a wrong length"))
+}
+
+fn discarded(issuer: &str, reason: &str) -> Refusal {
+    tracing::error!(issuer, reason, "the provider's answer was discarded");
+    Refusal::FaultProvider
 }
 
 /// Less scope than asked: a role is gone since the sign-in (K8). More: the answer is not trusted (K7). Scopes that speak
@@ -108,7 +126,11 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Result<(), Refusal> {
         let status = StatusCode::from_u16(status).expect("a status");
-        read(status, body.as_bytes(), &scopes("tickets:read tickets:write"), ISSUER).map(drop)
+        said(status, body).keeper.map(drop)
+    }
+
+    fn said(status: StatusCode, body: &str) -> Said {
+        read(status, body.as_bytes(), &scopes("tickets:read tickets:write"), ISSUER)
     }
 
     fn success(scope: &str) -> String {
@@ -153,6 +175,25 @@ mod tests {
             (400, "something_new", "", Refusal::FaultProvider),
         ] {
             assert_eq!(answer(status, &failure(error, text)), Err(refusal), "{status} {error} {text}");
+        }
+    }
+
+    #[test]
+    fn a_provider_works_that_refuses_one_user_and_fails_where_it_would_refuse_all() {
+        let long = success("tickets:read tickets:write").replace(r#":"a""#, &format!(r#":"{}""#, "a".repeat(8193)));
+        for (status, body, works) in [
+            (200, success("tickets:read tickets:write").as_str(), true),
+            (200, success("").as_str(), true),
+            (200, long.as_str(), true),
+            (400, r#"{"error":"invalid_request","error_description":"Invalid token"}"#, true),
+            (403, r#"{"error":"access_denied"}"#, true),
+            (401, r#"{"error":"invalid_client"}"#, false),
+            (500, r#"{"error":"unknown_error"}"#, false),
+            (200, "<html>", false),
+            (404, r#"{"error":"Realm does not exist"}"#, false),
+            (302, "", false),
+        ] {
+            assert_eq!(said(StatusCode::from_u16(status).expect("a status"), body).works, works, "{status} {body}");
         }
     }
 

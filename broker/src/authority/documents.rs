@@ -6,13 +6,13 @@ use std::time::Duration;
 use identity::KeySet;
 use reqwest::{Client, Response, StatusCode, redirect::Policy};
 use serde::{Deserialize, Serialize};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::timeout};
 use url::Url;
 
 use crate::config::AuthorityConfig;
 
-/// Longest wait for one answer: a requester waits behind it.
-const ANSWER_MAX: Duration = Duration::from_secs(3);
+/// Longest wait for one answer, and for one that needs the discovery document first: a requester waits behind it.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// Longest answer in bytes: a large key set, with room.
 const ANSWER_LENGTH_MAX: usize = 1024 * 1024;
 /// Connections are kept shorter than a provider keeps them, so that no request meets a closing one.
@@ -23,13 +23,15 @@ const IDLE_MAX: Duration = Duration::from_secs(20);
 pub(super) struct Documents {
     issuer: String,
     url: Url,
+    is_asked: bool,
     http: Client,
     endpoints: OnceCell<Endpoints>,
 }
 
 #[derive(Clone, Debug)]
 struct Endpoints {
-    token: Url,
+    /// `None` at an issuer that is never asked.
+    token: Option<Url>,
     jwks: Url,
 }
 
@@ -37,7 +39,8 @@ struct Endpoints {
 #[derive(Deserialize)]
 struct Discovery {
     issuer: String,
-    token_endpoint: String,
+    #[serde(default)]
+    token_endpoint: Option<String>,
     jwks_uri: String,
 }
 
@@ -46,6 +49,8 @@ struct Discovery {
 pub(super) enum ProviderFault {
     #[error("no answer")]
     Unreachable(#[source] reqwest::Error),
+    #[error("no answer in {} s", ANSWER_MAX.as_secs())]
+    TooSlow,
     #[error("answer with status {0}")]
     Status(StatusCode),
     #[error("answer of more than {ANSWER_LENGTH_MAX} bytes")]
@@ -56,6 +61,8 @@ pub(super) enum ProviderFault {
     OtherIssuer(String),
     #[error("endpoint `{0}` is not at the issuer's origin")]
     OtherOrigin(String),
+    #[error("discovery document names no token endpoint")]
+    NoTokenEndpoint,
     #[error("key set is malformed")]
     Keys(#[source] identity::KeySetFault),
     #[error("key set holds no key that can be used")]
@@ -73,19 +80,27 @@ impl Documents {
         // On loopback nothing is verified, so the machine needs no root certificates.
         let builder = if config.is_clear_text() { builder.tls_certs_only([]) } else { builder };
         let http = builder.build()?;
-        Ok(Self { issuer: config.issuer.clone(), url: config.url.clone(), http, endpoints: OnceCell::new() })
+        let (issuer, url, is_asked) = (config.issuer.clone(), config.url.clone(), config.is_asked());
+        Ok(Self { issuer, url, is_asked, http, endpoints: OnceCell::new() })
+    }
+
+    /// Its issuer URL.
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// The provider's keys, fetched anew.
     pub(super) async fn keys(&self) -> Result<KeySet, ProviderFault> {
-        let body = self.fetch(self.endpoints().await?.jwks.clone()).await?;
+        let fetch = async { self.fetch(self.endpoints().await?.jwks.clone()).await };
+        let body = timeout(ANSWER_MAX, fetch).await.unwrap_or(Err(ProviderFault::TooSlow))?;
         let keys = KeySet::parse(&body).map_err(ProviderFault::Keys)?;
         if keys.is_empty() { Err(ProviderFault::NoKeys) } else { Ok(keys) }
     }
 
     /// Posts a form to the token endpoint; the answer's status and body, whatever they say.
     pub(super) async fn post_exchange(&self, form: &impl Serialize) -> Result<(StatusCode, Vec<u8>), ProviderFault> {
-        let request = self.http.post(self.endpoints().await?.token.clone()).form(form);
+        let endpoint = self.endpoints().await?.token.clone().ok_or(ProviderFault::NoTokenEndpoint)?;
+        let request = self.http.post(endpoint).form(form);
         let response = request.send().await.map_err(ProviderFault::Unreachable)?;
         Ok((response.status(), bounded(response).await?))
     }
@@ -103,7 +118,10 @@ impl Documents {
         if found.issuer != self.issuer {
             return Err(ProviderFault::OtherIssuer(found.issuer));
         }
-        Ok(Endpoints { token: self.endpoint(&found.token_endpoint)?, jwks: self.endpoint(&found.jwks_uri)? })
+        // One that is never asked may have it anywhere.
+        let token = found.token_endpoint.filter(|_url| self.is_asked);
+        let token = token.map(|url| self.endpoint(&url)).transpose()?;
+        Ok(Endpoints { token, jwks: self.endpoint(&found.jwks_uri)? })
     }
 
     /// An endpoint elsewhere would be sent users' tokens, or give us keys, on a provider's word alone.

@@ -2,14 +2,15 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse as _, routing::get};
-use runtime::shutdown::Shutdown;
+use identity::KeeperRule;
+use runtime::{ready_file::ReadyFile, shutdown::Shutdown};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
@@ -57,6 +58,7 @@ struct Provider {
     issuer: String,
     keys: Keys,
     key_requests: Arc<AtomicUsize>,
+    jwks: Arc<Mutex<String>>,
     shutdown: Shutdown,
 }
 
@@ -67,10 +69,11 @@ impl Provider {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let issuer = format!("http://{}/realms/agents", listener.local_addr().expect("an address"));
         let (keys, key_requests) = (fresh(), Arc::new(AtomicUsize::new(0)));
-        let (document, jwks) = (discovery(&issuer).to_string(), keys.jwks().to_owned());
+        let (document, jwks) = (discovery(&issuer).to_string(), Arc::new(Mutex::new(keys.jwks().to_owned())));
+        let published = Arc::clone(&jwks);
         let certs = async move |State(count): State<Arc<AtomicUsize>>| {
             count.fetch_add(1, Ordering::SeqCst);
-            jwks
+            published.lock().expect("not poisoned").clone()
         };
         let moved = async || (StatusCode::FOUND, [("location", "/realms/agents/certs")]).into_response();
         let router = Router::new()
@@ -83,10 +86,14 @@ impl Provider {
         shutdown.spawn("provider", async move {
             axum::serve(listener, router).with_graceful_shutdown(until).await.expect("serves");
         });
-        Self { issuer, keys, key_requests, shutdown }
+        Self { issuer, keys, key_requests, jwks, shutdown }
     }
 
-    fn authority(&self) -> Authority {
+    fn publishes(&self, jwks: &str) {
+        jwks.clone_into(&mut self.jwks.lock().expect("not poisoned"));
+    }
+
+    fn authority(&self) -> Arc<Authority> {
         authority(&self.issuer)
     }
 
@@ -101,14 +108,20 @@ impl Drop for Provider {
     }
 }
 
-pub(crate) fn authority(issuer: &str) -> Authority {
-    Authority::new(AuthorityConfig {
-        name: None,
+pub(crate) fn authority(issuer: &str) -> Arc<Authority> {
+    named(None, issuer)
+}
+
+fn named(name: Option<&str>, issuer: &str) -> Arc<Authority> {
+    let config = AuthorityConfig {
+        name: name.map(str::to_owned),
         issuer: issuer.to_owned(),
         url: Url::parse(issuer).expect("a URL"),
-        client_id: CLIENT.to_owned(),
-    })
-    .expect("an authority")
+        kind: AuthorityKind::Keycloak { client_id: CLIENT.to_owned() },
+        confirm_within: Duration::from_secs(60),
+    };
+    let process = Process::new(ReadyFile::default());
+    Arc::new(Authority::new(config, Measures::default(), &process).expect("an authority"))
 }
 
 fn usual(issuer: &str) -> Value {
@@ -159,13 +172,7 @@ async fn a_provider_that_speaks_for_another_issuer_or_origin_is_not_believed() {
 #[test]
 fn with_several_authorities_a_subject_carries_the_name_and_loses_it_on_the_way_back() {
     runtime::tls::install_provider();
-    let config = AuthorityConfig {
-        name: Some("corp".to_owned()),
-        issuer: "http://localhost/realms/agents".to_owned(),
-        url: Url::parse("http://localhost/realms/agents").expect("a URL"),
-        client_id: CLIENT.to_owned(),
-    };
-    let authority = Authority::new(config).expect("an authority");
+    let authority = named(Some("corp"), "http://localhost/realms/agents");
     let (keeper, _text) = keeper("alice", "a", 100);
     let subject = authority.qualified(keeper.proof().subject()).expect("a subject");
     assert_eq!(subject.as_str(), "corp:alice");
@@ -180,8 +187,8 @@ async fn an_answer_for_anybody_else_is_discarded() {
     let good = claims(&provider.issuer, "alice", "openid tickets:read", 100);
     let (subject, scopes) = ("alice".parse().expect("a name"), "tickets:read".parse().expect("scopes"));
     let check = async |claims: &Value| {
-        let claim = Claim { subject: &subject, session: "s", scopes: &scopes };
-        authority.check(signed(&provider.keys, claims), claim, at(1)).await.map(drop)
+        let claim = Claim { subject: &subject, session: "s", scopes: &scopes, doubts: 0 };
+        authority.check(CLIENT, signed(&provider.keys, claims), claim, at(1)).await.map(drop)
     };
     assert_eq!(check(&good).await, Ok(()));
     for (case, name, value, refusal) in [
@@ -201,6 +208,58 @@ async fn an_answer_for_anybody_else_is_discarded() {
         changed[name] = value;
         assert_eq!(check(&changed).await, Err(refusal), "{case}");
     }
+}
+
+/// Nothing waits on the clock while it is moved.
+async fn later(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn the_last_good_keys_stay_for_an_hour_while_the_provider_gives_no_better() {
+    let provider = Provider::start(usual).await;
+    let authority = provider.authority();
+    let (known, unknown) = (provider.token(&provider.keys), provider.token(&fresh()));
+    authority.verify(&known, at(1)).await.expect("verified");
+    let key = provider.keys.jwks().trim_start_matches(r#"{"keys":["#).trim_end_matches("]}");
+    let documents = [
+        "<html>",
+        "",
+        r#"{"keys":[]}"#,
+        &format!(r#"{{"keys":[{key},{key}]}}"#),
+        provider.keys.jwks().trim_start_matches('{'),
+    ];
+    for (fetches, document) in documents.into_iter().enumerate() {
+        provider.publishes(document);
+        later(Duration::from_secs(31)).await;
+        for _ in 0..3 {
+            let refused = authority.verify(&unknown, at(1)).await.err();
+            assert_eq!(refused, Some(Refusal::Subject(TokenFault::KeyUnknown)), "{document}");
+        }
+        assert_eq!(provider.key_requests.load(Ordering::SeqCst), fetches + 2, "fetched once: {document}");
+        authority.verify(&known, at(1)).await.expect("verified as before");
+    }
+    later(Duration::from_secs(3600)).await;
+    assert_eq!(authority.verify(&known, at(1)).await.err(), Some(Refusal::FaultProvider), "too old to be believed");
+    provider.publishes(provider.keys.jwks());
+    later(Duration::from_secs(1)).await;
+    authority.verify(&known, at(1)).await.expect("verified again");
+}
+
+#[tokio::test]
+async fn who_leaves_while_keys_are_looked_for_takes_the_look_from_nobody() {
+    let provider = Provider::start(usual).await;
+    let authority = provider.authority();
+    let token = provider.token(&provider.keys);
+    tokio::select! {
+        biased;
+        verified = authority.verify(&token, at(1)) => panic!("no keys are held yet: {verified:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    authority.verify(&token, at(1)).await.expect("verified");
+    assert_eq!(provider.key_requests.load(Ordering::SeqCst), 1, "by the look that was begun");
 }
 
 /// A provider that takes connections and says nothing.

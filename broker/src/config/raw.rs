@@ -21,6 +21,9 @@ pub struct RawConfig {
     /// Where `/jwks` and the metadata are served without a client certificate.
     #[serde(default)]
     pub public: RawPublic,
+    /// Where clients without a certificate ask, with a JWT-SVID as client assertion; absent: nowhere.
+    #[serde(default)]
+    pub assertions: Option<RawAssertions>,
     /// Where `/live`, `/ready` and `/metrics` are served.
     #[serde(default)]
     pub admin: RawAdmin,
@@ -43,6 +46,12 @@ pub struct RawConfig {
     /// Longest lives.
     #[serde(default)]
     pub life: RawLife,
+    /// How often each workload may ask.
+    #[serde(default)]
+    pub limits: RawLimits,
+    /// Signing keys.
+    #[serde(default)]
+    pub keys: RawKeys,
 }
 
 /// The door without client certificates.
@@ -54,6 +63,19 @@ pub struct RawPublic {
     /// Certificate and key.
     #[serde(default)]
     pub tls: Option<RawTls>,
+}
+
+/// The door for clients that show a JWT-SVID.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct RawAssertions {
+    /// `host:port`; without `tls` a loopback address.
+    pub listen: String,
+    /// Certificate and key.
+    #[serde(default)]
+    pub tls: Option<RawTls>,
+    /// `https://host[:port]` by which clients reach it; absent: the issuer.
+    #[serde(default)]
+    pub url: Option<String>,
 }
 
 /// PEM files of a door.
@@ -73,14 +95,31 @@ pub struct RawAdmin {
     pub listen: String,
 }
 
-/// An OpenID provider. `keycloak` is the only kind.
+/// An OpenID provider: exactly one of `keycloak` and `oidc` says of which kind.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct RawAuthority {
     /// Issuer URL of the realm; `https://`, or `http://` on loopback.
     #[serde(default)]
     pub keycloak: Option<String>,
-    /// The broker's client there; it authenticates with its JWT-SVID, there is no secret.
-    pub client_id: String,
+    /// Issuer URL of a plain OpenID provider, whose tokens are validated and which is asked nothing.
+    #[serde(default)]
+    pub oidc: Option<String>,
+    /// The broker's client at a Keycloak; it authenticates with its JWT-SVID, there is no secret.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// Longest time without a whole reading of a Keycloak's event logs, after which nothing is issued for its users;
+    /// default and most `60s`.
+    #[serde(default)]
+    pub confirm_within: Option<String>,
+    /// What stands for the broker in `aud` of a plain provider's access tokens.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// Claim of a plain provider's tokens with the user's groups; default `groups`.
+    #[serde(default)]
+    pub groups_claim: Option<String>,
+    /// Claim of a plain provider's tokens with the user's roles; default `roles`.
+    #[serde(default)]
+    pub roles_claim: Option<String>,
     /// Short unique name; needed where there are several, as it stands before every subject.
     #[serde(default)]
     pub name: Option<String>,
@@ -91,7 +130,7 @@ pub struct RawAuthority {
 pub struct RawEdge {
     /// Its SPIFFE ID.
     pub workload: String,
-    /// Clients of the authority whose users may enter.
+    /// Clients of the authority whose users may enter; with several authorities `<name of the authority>:<client>`.
     pub login_clients: Vec<String>,
     /// Scopes that a transaction begun here may have.
     pub scopes: Vec<String>,
@@ -180,6 +219,57 @@ pub struct RawLife {
     pub access_token: String,
 }
 
+/// What each workload may ask at `/token` and the other doors for workloads.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct RawLimits {
+    /// Requests a second of one workload, all its pods together.
+    #[serde(default = "default_per_second")]
+    pub per_second: u32,
+    /// Requests of one workload at once after a pause.
+    #[serde(default = "default_burst")]
+    pub burst: u32,
+}
+
+/// Signing keys.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+pub struct RawKeys {
+    /// What the next key is for.
+    #[serde(default)]
+    pub algorithm: RawAlgorithm,
+    /// After how long with one key the next is published: a whole number with `s`, `m` or `h`.
+    #[serde(default = "default_rotate_every")]
+    pub rotate_every: String,
+    /// Absolute path of the Unix socket where `countersign keys` gives orders; `keys.sock` beside the store by default.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
+    /// How long a key is published before it signs, shorter than the 10 minutes that verifiers need to learn it.
+    #[serde(default)]
+    pub danger_publication: Option<String>,
+}
+
+/// Algorithms of signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum RawAlgorithm {
+    /// ECDSA over P-256 with SHA-256.
+    #[default]
+    #[serde(rename = "ES256")]
+    Es256,
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
+impl Default for RawKeys {
+    fn default() -> Self {
+        Self {
+            algorithm: RawAlgorithm::default(),
+            rotate_every: default_rotate_every(),
+            socket: None,
+            danger_publication: None,
+        }
+    }
+}
+
 impl Default for RawPublic {
     fn default() -> Self {
         Self { listen: default_public(), tls: None }
@@ -190,6 +280,20 @@ impl Default for RawAdmin {
     fn default() -> Self {
         Self { listen: default_admin() }
     }
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        Self { per_second: default_per_second(), burst: default_burst() }
+    }
+}
+
+fn default_per_second() -> u32 {
+    500
+}
+
+fn default_burst() -> u32 {
+    1000
 }
 
 impl Default for RawLife {
@@ -237,6 +341,10 @@ fn default_public() -> String {
 
 fn default_admin() -> String {
     "127.0.0.1:15020".to_owned()
+}
+
+fn default_rotate_every() -> String {
+    "720h".to_owned()
 }
 
 fn default_transaction() -> String {

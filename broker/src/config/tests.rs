@@ -76,7 +76,7 @@ fn read(text: &str) -> Result<super::Config, String> {
 #[test]
 fn a_short_file_is_enough() {
     let config = read(&Folder::new("good").good()).expect("no problem");
-    assert_eq!(config.listen, "0.0.0.0:8443");
+    assert_eq!(config.doors.listen, "0.0.0.0:8443");
     assert_eq!(config.life.access_token.as_secs(), 60);
     assert_eq!(config.registry.iter().count(), 1);
 }
@@ -93,7 +93,7 @@ fn each_mistake_is_told_with_its_key() {
             "  - keycloak: https://keycloak.corp.example/realms/agents\n    client_id",
             "  - client_id",
             "authorities[0].keycloak",
-            "only kind",
+            "plain OpenID provider",
         ),
         (
             "https://keycloak.corp.example/realms/agents",
@@ -144,6 +144,88 @@ fn each_mistake_is_told_with_its_key() {
     }
 }
 
+const SECOND: &str = "  - oidc: https://login.partner.example
+    audience: https://broker.agents.svc/users
+    name: partner
+store:";
+
+#[test]
+fn several_authorities_need_names_and_clients_that_say_whose_they_are() {
+    let folder = Folder::new("authorities");
+    let named = folder
+        .good()
+        .replace("client_id: txn-broker\nstore:", &format!("client_id: txn-broker\n    name: corp\n{SECOND}"));
+    let good = named.replace("[console]", "['corp:console', 'partner:https://portal']");
+    let config = read(&good).expect("no problem");
+    assert_eq!(config.edges.login_clients("https://keycloak.corp.example/realms/agents"), ["console"]);
+    assert_eq!(config.edges.login_clients("https://login.partner.example"), ["https://portal"]);
+    for (from, to, key, word) in [
+        ("'corp:console'", "console", "edges[0].login_clients[0]", "corp:console"),
+        ("'corp:console'", "'crop:console'", "edges[0].login_clients[0]", "`corp`, `partner`"),
+        ("'corp:console'", "'corp:'", "edges[0].login_clients[0]", "corp:console"),
+        ("    name: partner\n", "", "authorities[1].name", "is missing"),
+        ("name: partner", "name: corp", "authorities[1].name", "twice"),
+        ("name: partner", "name: 'a:b'", "authorities[1].name", "letters"),
+        (
+            "  - oidc: https://login.partner.example",
+            "  - oidc: https://keycloak.corp.example/realms/agents",
+            "authorities[1].oidc",
+            "twice",
+        ),
+        (
+            "  - oidc: https://login",
+            "  - keycloak: https://x\n    oidc: https://login",
+            "authorities[1].oidc",
+            "one kind",
+        ),
+        ("    audience: https://broker.agents.svc/users\n", "", "authorities[1].audience", "is missing"),
+        ("    audience:", "    client_id: x\n    audience:", "authorities[1].client_id", "other kind"),
+        ("client_id: txn-broker", "client_id: ''", "authorities[0].client_id", "is missing"),
+        (
+            "client_id: txn-broker",
+            "client_id: txn-broker\n    groups_claim: g",
+            "authorities[0].groups_claim",
+            "other kind",
+        ),
+        ("oidc: https://login", "oidc: http://login", "authorities[1].oidc", "loopback only"),
+        ("https://broker.agents.svc/users", "https://portal", "authorities[1].audience", "ID tokens"),
+        (
+            "https://tickets.tools.svc/mcp",
+            "https://login.partner.example/oauth2/token",
+            "targets[0].resource",
+            "target.reserved_audience",
+        ),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let told = read(&good.replacen(from, to, 1)).expect_err("a problem");
+        assert!(told.contains(key) && told.contains(word), "{from} -> {to}: {told}");
+    }
+}
+
+#[test]
+fn a_client_of_the_only_authority_is_written_alone() {
+    let folder = Folder::new("authority");
+    let named = folder.good().replace("client_id: txn-broker", "client_id: txn-broker\n    name: corp");
+    assert!(read(&named).is_ok());
+    let told = read(&named.replace("[console]", "['corp:console']")).expect_err("left from when there were several");
+    assert!(told.contains("edges[0].login_clients[0]") && told.contains("alone, `console`"), "{told}");
+    let other = read(&named.replace("[console]", "['https://portal']")).expect("the name of a client");
+    assert_eq!(other.edges.login_clients("https://keycloak.corp.example/realms/agents"), ["https://portal"]);
+}
+
+#[test]
+fn a_default_that_cannot_be_is_told_as_one() {
+    let folder = Folder::new("socket");
+    let deep = format!("sqlite:////{}/broker.db", "a".repeat(120));
+    let text: String = folder
+        .good()
+        .lines()
+        .map(|line| if line.starts_with("store:") { format!("store: {deep}\n") } else { format!("{line}\n") })
+        .collect();
+    let told = read(&text).expect_err("too long for a socket");
+    assert!(told.contains("keys.socket") && told.contains("beside `store`"), "{told}");
+}
+
 #[test]
 fn each_mistake_in_an_address_is_told_with_its_key() {
     let folder = Folder::new("addresses");
@@ -158,6 +240,20 @@ fn each_mistake_in_an_address_is_told_with_its_key() {
         ),
         ("ledger:", "listen: 'https://broker:8443'\nledger:", ": listen: ", "without a scheme"),
         ("ledger:", "public: { listen: 'localhost:8080' }\nledger:", "public.listen", "names are not resolved"),
+        ("ledger:", "assertions: { listen: '0.0.0.0:8444' }\nledger:", "assertions.listen", "assertions.tls"),
+        (
+            "ledger:",
+            "assertions: { listen: '127.0.0.1:8080' }\nledger:",
+            "assertions.listen",
+            "`public.listen` listens",
+        ),
+        (
+            "ledger:",
+            "assertions: { listen: '127.0.0.1:1', url: 'http://x' }\nledger:",
+            "assertions.url",
+            "https://host",
+        ),
+        ("ledger:", "assertions: { url: 'https://x' }\nledger:", "assertions", "listen"),
         ("ledger:", "public: { listen: 'http://[::1]:8080' }\nledger:", "public.listen", "without a scheme"),
         ("ledger:", "listen: 127.0.0.1:8080\nledger:", "public.listen", "`listen` listens"),
         ("unix:///run/agent.sock", "unix:///", "workload_api", "absolute path"),

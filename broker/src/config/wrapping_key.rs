@@ -10,36 +10,48 @@ use std::{
 use runtime::config::Problems;
 use zeroize::Zeroizing;
 
-use crate::seal::{Sealer, WRAPPING_KEY_LENGTH};
+use crate::seal::{WRAPPING_KEY_LENGTH, Wrapping};
 
 /// Permission bits of everybody but the owner.
 const OTHERS: u32 = 0o077;
 
-pub(super) fn read(path: &Path, problems: &mut Problems) -> Option<Sealer> {
+pub(super) fn read(path: &Path, problems: &mut Problems) -> Option<Wrapping> {
     if !problems.names_a_path("wrapping_key", path) {
         return None;
     }
-    let shown = path.display();
-    let mut complain = |message: String| problems.at("wrapping_key", message);
-    let (mode, content) = match content(path) {
-        Ok(found) => found,
-        Err(fault) => {
-            complain(format!("cannot read `{shown}`: {fault}; make it with `countersign keys init {shown}`"));
-            return None;
-        }
+    let faults = match open(path) {
+        Ok(wrapping) => return Some(wrapping),
+        Err(faults) => faults,
     };
+    for fault in faults {
+        problems.at("wrapping_key", fault);
+    }
+    None
+}
+
+/// The key in the file at `path`, or everything that is wrong with it.
+pub(crate) fn open(path: &Path) -> Result<Wrapping, Vec<String>> {
+    let shown = path.display();
+    let (mode, content) = content(path).map_err(|fault| {
+        vec![format!("cannot read `{shown}`: {fault}; make it with `countersign keys init {shown}`")]
+    })?;
+    let mut faults = Vec::new();
     if mode & OTHERS != 0 {
-        complain(format!(
+        faults.push(format!(
             "`{shown}` can be read by others; `chmod 600 {shown}`, or make a new one with `countersign keys init`"
         ));
     }
-    let Ok(key) = content.as_slice().try_into() else {
-        complain(format!(
-            "`{shown}` must hold exactly {WRAPPING_KEY_LENGTH} bytes; make it with `countersign keys init {shown}`"
-        ));
-        return None;
-    };
-    Sealer::new(key).map_err(|fault| complain(fault.to_string())).ok()
+    let key = content.as_slice().try_into().map_err(|_length| {
+        format!("`{shown}` must hold exactly {WRAPPING_KEY_LENGTH} bytes; make it with `countersign keys init {shown}`")
+    });
+    match key.and_then(|key| Wrapping::new(key).map_err(|fault| fault.to_string())) {
+        Ok(wrapping) if faults.is_empty() => Ok(wrapping),
+        Ok(_open_to_others) => Err(faults),
+        Err(fault) => {
+            faults.push(fault);
+            Err(faults)
+        }
+    }
 }
 
 /// Mode and content; of a larger file only one byte more than a key has.

@@ -1,9 +1,9 @@
 //! Who acts: the workload at the other end of the mTLS connection, and nobody else. Whatever a caller writes about
 //! actors is at most compared with it.
 
-use identity::{ActorChain, RawToken, Refusal, SpiffeId, SvidRule, TxnToken, UnixTime, verify};
+use identity::{ActorChain, RawToken, Refusal, SpiffeId, TxnToken, UnixTime};
 
-use crate::parties::Parties;
+use crate::{client, parties::Parties};
 
 /// The actors of a grant, current first. Made here alone, so no chain exists whose use was not checked.
 #[derive(Debug)]
@@ -52,12 +52,7 @@ pub(super) async fn confirm(
     raw: &RawToken,
     now: UnixTime,
 ) -> Result<(), Refusal> {
-    let keys = parties.workload.jwt_keys().await.map_err(|fault| {
-        tracing::warn!(%fault, "no keys to verify an actor token with");
-        Refusal::FaultIdentity
-    })?;
-    let rule = SvidRule { audience: &parties.issuer.url, trust_domain: &parties.issuer.trust_domain };
-    let actor = verify(raw, &keys, &rule, now).map_err(Refusal::Actor)?;
+    let actor = client::svid(parties, raw, parties.workload.jwt_keys().await, now)?.map_err(Refusal::Actor)?;
     if actor.id() == requester { Ok(()) } else { Err(Refusal::ActorMismatch) }
 }
 

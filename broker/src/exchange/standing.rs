@@ -1,11 +1,19 @@
 //! Whether a transaction still stands: within its own life, and, past the end of the user's token or where a rule
 //! wants it, with the provider's word that the session lives (`protocol.md` §5, K10).
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use identity::{Lifetime, Refusal, TxnToken, UnixTime};
 
-use crate::{authority::Claim, grant::Person, parties::Parties, sessions::SignIn, store::Transaction};
+use crate::{
+    authority::Claim,
+    grant::Person,
+    parties::Parties,
+    record::EndedBy,
+    revocation::{self, By, Ending},
+    sessions::{SignIn, Whose},
+    store::Transaction,
+};
 
 /// A keeper that ends sooner is renewed on the way, where a session may be asked about later: half of the 120 s that a
 /// provider gives it (`keycloak.md` §4).
@@ -69,12 +77,21 @@ impl Standing {
 /// groups and roles are renewed with the keeper.
 pub(super) async fn of(parties: &Parties, held: &TxnToken, now: UnixTime) -> Result<Standing, Refusal> {
     let transaction = parties.store.transaction(held.transaction()).await?;
+    if let Some(transaction) = &transaction {
+        parties.sessions.check(&transaction.sign_in)?;
+    }
+    parties.revocations.check(held)?;
     let transaction = transaction.ok_or(Refusal::SubjectTransactionEnded)?;
-    parties.sessions.check(&transaction.sign_in)?;
+    parties.liveness.check(&transaction.authority)?;
+    let is_doubted = parties.liveness.is_doubted(&transaction);
     let longest = parties.life.transaction_token.max(parties.life.access_token);
     let (ends, long_ends) = (transaction.ends.not_after, transaction.ends.long_not_after);
     match need(&transaction, longest, now) {
         Need::Ended => Err(Refusal::SubjectTransactionEnded),
+        Need::Nothing | Need::FreshKeeper if is_doubted => {
+            let transaction = confirm(parties, &transaction, now).await?;
+            Ok(Standing { transaction, ends, session_lives: true })
+        }
         Need::Nothing => Ok(Standing { transaction, ends, session_lives: false }),
         Need::FreshKeeper => match confirm(parties, &transaction, now).await {
             Ok(transaction) => Ok(Standing { transaction, ends, session_lives: true }),
@@ -108,28 +125,46 @@ fn need(transaction: &Transaction, longest_token: Duration, now: UnixTime) -> Ne
 /// Exchanges the keeper for itself: the provider looks at session, user and roles, and gives a fresh one. Once it says
 /// that the session has ended, so has the transaction: a keeper that was refused gets too old to be asked about, and what
 /// rests on none would go on.
-async fn confirm(parties: &Parties, transaction: &Transaction, now: UnixTime) -> Result<Transaction, Refusal> {
+pub(crate) async fn confirm(
+    parties: &Parties,
+    transaction: &Transaction,
+    now: UnixTime,
+) -> Result<Transaction, Refusal> {
     let authority = parties.authorities.by_issuer(&transaction.authority);
     let authority = authority.ok_or(Refusal::SubjectTransactionEnded)?;
+    if !authority.is_asked() {
+        return Err(Refusal::PolicySessionUnconfirmed);
+    }
     let keeper = parties.store.keeper(transaction, now).await?.ok_or(Refusal::SubjectTransactionEnded)?;
     let subject = authority.local_subject(&transaction.subject).ok_or(Refusal::SubjectTransactionEnded)?;
-    let claim = Claim { subject: &subject, session: &transaction.session, scopes: &transaction.scopes };
+    let (session, scopes, doubts) = (&transaction.session, &transaction.scopes, parties.liveness.doubts_raised());
+    let claim = Claim { subject: &subject, session, scopes, doubts };
     match authority.exchange(&parties.svids, &keeper, claim, now).await {
         Ok(fresh) => Ok(parties.store.renew_keeper(transaction, &fresh).await?),
         Err(refusal) => {
             if refusal == Refusal::SubjectSessionEnded && is_sure(transaction, now) {
-                end(parties, transaction).await;
+                end(parties, transaction, now).await;
             }
             Err(refusal)
         }
     }
 }
 
-/// A store that cannot does not take the provider's word back: this request is refused, and the next one asks again.
-async fn end(parties: &Parties, transaction: &Transaction) {
-    if let Err(fault) = parties.store.end_transaction(&transaction.id).await {
-        let error: &(dyn Error + 'static) = &fault;
-        tracing::error!(error, txn = %transaction.id, "a transaction whose session has ended stays in the store");
+/// The session is over, and so is all that was begun in it. A store that cannot does not take the provider's word back: it
+/// has ended in memory, and this request is refused.
+async fn end(parties: &Parties, transaction: &Transaction, now: UnixTime) {
+    let ending = Ending::AtAuthority(&transaction.authority, Whose::Session(&transaction.session));
+    let ended = revocation::end(parties, ending, By::Other, now).await;
+    match ended {
+        Ok(0) => {}
+        Ok(transactions) => {
+            let (authority, session) = (&transaction.authority, &transaction.session);
+            parties.recorder.session_ended(EndedBy::Answer, (authority, session), transactions, now);
+        }
+        Err(refusal) => {
+            let code = refusal.code();
+            tracing::error!(txn = %transaction.id, %code, "a session that has ended stays in the store");
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! For whom: a user's token at an edge, or a transaction token of our own. Nothing of a token is believed before
 //! `identity::verify` has proved it.
 
+use std::sync::Arc;
+
 use identity::{
     RawToken, Refusal, Scopes, SpiffeId, Subject, SubjectToken, TokenFault, TxnRule, TxnToken, UnixTime, verify,
 };
@@ -17,19 +19,30 @@ use crate::{
 pub(super) struct User<'a> {
     pub(super) token: SubjectToken,
     pub(super) subject: Subject,
-    pub(super) authority: &'a Authority,
+    pub(super) authority: &'a Arc<Authority>,
     pub(super) edge: &'a Edge,
 }
 
 impl User<'_> {
-    /// What the authority must confirm.
-    pub(super) fn claim<'c>(&'c self, scopes: &'c Scopes) -> Claim<'c> {
-        Claim { subject: self.token.subject(), session: self.token.session(), scopes }
+    /// Has the authority confirm the user; `None` at one that cannot be asked, whose token is all that it says.
+    pub(super) async fn confirmed(
+        &self,
+        parties: &Parties,
+        raw: &RawToken,
+        scopes: &Scopes,
+        now: UnixTime,
+    ) -> Result<Option<Arc<Keeper>>, Refusal> {
+        if !self.authority.is_asked() {
+            return Ok(None);
+        }
+        let (subject, session, doubts) = (self.token.subject(), self.token.session(), parties.liveness.doubts_raised());
+        let claim = Claim { subject, session, scopes, doubts };
+        self.authority.exchange(&parties.svids, raw, claim, now).await.map(Some)
     }
 
-    /// As policy sees the user: groups and roles of the authority's answer (`protocol.md` §7).
-    pub(super) fn person<'k>(&'k self, keeper: &'k Keeper) -> Person<'k> {
-        Person { subject: &self.subject, groups: keeper.proof().groups(), roles: keeper.proof().roles() }
+    /// As policy sees the user: groups and roles of what the authority said last (`protocol.md` §7).
+    pub(super) fn person<'k>(&'k self, proof: &'k SubjectToken) -> Person<'k> {
+        Person { subject: &self.subject, groups: proof.groups(), roles: proof.roles() }
     }
 }
 
@@ -46,7 +59,7 @@ pub(super) async fn user<'p>(
     let issuer = raw.claimed_issuer().map_err(Refusal::Subject)?;
     let authority = parties.authorities.by_issuer(&issuer).ok_or(Refusal::Subject(TokenFault::Issuer))?;
     let token = authority.verify(raw, now).await?;
-    if !edge.login_clients.iter().any(|client| client == token.client()) {
+    if !edge.admits(token.issuer(), token.client()) {
         return Err(Refusal::EdgeLoginClient);
     }
     if !scopes.is_subset(token.scopes()) {
@@ -64,7 +77,8 @@ pub(super) async fn user<'p>(
 }
 
 /// A transaction token that our own key signed for our own trust domain (N48–N52, N60, N66).
-pub(super) fn transaction(parties: &Parties, raw: &RawToken, now: UnixTime) -> Result<TxnToken, Refusal> {
+pub(super) fn transaction(parties: &Parties, raw: &RawToken, now: UnixTime) -> Result<Arc<TxnToken>, Refusal> {
     let rule = TxnRule { issuer: &parties.issuer.url, trust_domain: &parties.issuer.trust_domain };
-    verify(raw, parties.issuer.keys.verifying(), &rule, now).map_err(Refusal::Subject)
+    let keys = parties.issuer.keys.current();
+    parties.seen.prove(raw, &keys, now, || verify(raw, keys.verifying(), &rule, now)).map_err(Refusal::Subject)
 }

@@ -54,6 +54,8 @@ pub(crate) struct Renew<'a> {
     pub(crate) held: &'a TxnToken,
     /// Registered targets, among which are the callee's.
     pub(crate) targets: &'a [&'a Target],
+    /// What users may enter with at the requester; `None` where it is no edge (any more).
+    pub(crate) edge_scopes: Option<&'a Scopes>,
     pub(crate) trust_domain: &'a TrustDomain,
     pub(crate) scopes: Option<&'a Scopes>,
     /// When the transaction ends for now; tokens end with it.

@@ -9,7 +9,7 @@ use super::{
     plan::{AccessPlan, Planned, TxnPlan},
 };
 use crate::{
-    keys::{KeyFault, Keys},
+    keys::{InUse, KeyFault},
     names::{ACCESS_TOKEN_TYP, TXN_TOKEN_TYP},
 };
 
@@ -20,7 +20,7 @@ pub struct Issuer {
     pub(crate) url: String,
     /// `aud` of transaction tokens.
     pub(crate) trust_domain: TrustDomain,
-    pub(crate) keys: Keys,
+    pub(crate) keys: InUse,
 }
 
 /// Which kind of token was asked for.
@@ -54,8 +54,9 @@ impl std::fmt::Debug for Issued {
 /// # Errors
 /// [`Refusal::FaultStore`] when the key cannot sign; then nothing is issued.
 pub fn mint(grant: Grant, issuer: &Issuer, now: UnixTime) -> Result<Issued, Refusal> {
+    let keys = issuer.keys.current();
     let sign = |typ: &str, claims: Map<String, Value>| {
-        issuer.keys.sign(typ, &Value::Object(claims)).map_err(|fault: KeyFault| {
+        keys.sign(typ, &Value::Object(claims)).map_err(|fault: KeyFault| {
             tracing::error!(%fault, "cannot sign a token");
             Refusal::FaultStore
         })

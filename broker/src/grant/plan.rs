@@ -53,6 +53,14 @@ impl Planned {
         }
     }
 
+    /// Whom the transaction token names that may use it next.
+    pub(super) const fn callee(&self) -> Option<&SpiffeId> {
+        match self {
+            Self::Transaction(txn) | Self::Access { handed: Some(txn), .. } => txn.callee.as_ref(),
+            Self::Access { handed: None, .. } => None,
+        }
+    }
+
     pub(super) const fn may_ask(&self) -> Option<&Scopes> {
         match self {
             Self::Transaction(_) => None,

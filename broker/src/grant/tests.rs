@@ -64,9 +64,9 @@ impl World {
         for (id, rule) in rules {
             fs::write(folder.join(format!("{id}.cedar")), rule).expect("written");
         }
-        let policies = Policies::load(&folder).expect("policies");
+        let policies = Policies::load(&folder, runtime::clock::now()).expect("policies");
         let trust_domain = TrustDomain::new("corp.example").expect("a domain");
-        let issuer = Issuer { url: ISSUER.to_owned(), trust_domain, keys: keys::tests::fresh() };
+        let issuer = Issuer { url: ISSUER.to_owned(), trust_domain, keys: keys::InUse::new(keys::tests::fresh()) };
         Self { policies, registry: registry(), issuer, folder }
     }
 
@@ -76,10 +76,10 @@ impl World {
             "iss": AUTHORITY, "aud": "txn-broker", "sub": "alice", "sid": "s", "azp": "console", "typ": "Bearer",
             "iat": 1, "exp": ends, "scope": scope,
         });
-        let raw = self.issuer.keys.sign("JWT", &claims).expect("signed");
+        let raw = self.issuer.keys.current().sign("JWT", &claims).expect("signed");
         let raw = RawToken::parse(raw.to_string()).expect("short");
         let rule = UserRule { issuer: AUTHORITY, audience: "txn-broker" };
-        verify(&raw, self.issuer.keys.verifying(), &rule, at(1)).expect("verified")
+        verify(&raw, self.issuer.keys.current().verifying(), &rule, at(1)).expect("verified")
     }
 
     fn begin(&self, edge: &str, asked: &str, held: &str, known: &str) -> Result<Grant, Refusal> {
@@ -93,7 +93,7 @@ impl World {
             trust_domain: &self.issuer.trust_domain,
             scopes: &scopes(asked),
         };
-        decide(&self.policies, Case::Begin(begin), &LIFE, at(1000))
+        decide(&self.policies, Case::Begin(begin), &LIFE, at(1000), &mut None)
     }
 
     /// The transaction token that planner holds after a begin with this scope.
@@ -106,7 +106,7 @@ impl World {
     fn txn(&self, token: &str) -> TxnToken {
         let raw = RawToken::parse(token.to_owned()).expect("short");
         let rule = TxnRule { issuer: ISSUER, trust_domain: &self.issuer.trust_domain };
-        verify(&raw, self.issuer.keys.verifying(), &rule, at(1000)).expect("verified")
+        verify(&raw, self.issuer.keys.current().verifying(), &rule, at(1000)).expect("verified")
     }
 
     fn call(&self, held: &TxnToken, target: &str, asked: &str, ends: u64) -> Result<Grant, Refusal> {
@@ -129,10 +129,22 @@ impl World {
             scopes: &scopes(asked),
             ends: Lifetime::until(at(ends)),
         };
-        decide(&self.policies, Case::Call(call), &LIFE, at(1000))
+        decide(&self.policies, Case::Call(call), &LIFE, at(1000), &mut None)
     }
 
     fn renew(&self, held: &TxnToken, asked: Option<&str>, groups: &[String]) -> Result<Grant, Refusal> {
+        self.renew_at(Some("a:read b:write"), held, asked, groups)
+    }
+
+    /// Where users may enter with this scope; without one it is no edge.
+    fn renew_at(
+        &self,
+        edge: Option<&str>,
+        held: &TxnToken,
+        asked: Option<&str>,
+        groups: &[String],
+    ) -> Result<Grant, Refusal> {
+        let edge_scopes = edge.map(scopes);
         let targets: Vec<&Target> = self.registry.iter().map(AsRef::as_ref).collect();
         let asked = asked.map(scopes);
         let renew = Renew {
@@ -140,11 +152,12 @@ impl World {
             actor: Actor::of(held.chain().clone()),
             held,
             targets: &targets,
+            edge_scopes: edge_scopes.as_ref(),
             trust_domain: &self.issuer.trust_domain,
             scopes: asked.as_ref(),
             ends: Lifetime::until(at(5000)),
         };
-        decide(&self.policies, Case::Renew(renew), &LIFE, at(1000))
+        decide(&self.policies, Case::Renew(renew), &LIFE, at(1000), &mut None)
     }
 }
 
@@ -264,7 +277,7 @@ fn a_call_without_scope_lists_what_may_be_asked() {
     let target = world.registry.by_name("tickets").expect("registered");
     let rule = AccessRule { issuer: ISSUER, audience: target.audience(), peer: &id("planner") };
     let raw = RawToken::parse(issued.token.to_string()).expect("short");
-    let access = verify(&raw, world.issuer.keys.verifying(), &rule, at(1000)).expect("verified");
+    let access = verify(&raw, world.issuer.keys.current().verifying(), &rule, at(1000)).expect("verified");
     assert_eq!((access.may_ask(), access.scopes()), (&scopes("a:read"), &Scopes::none()));
 }
 
@@ -281,7 +294,7 @@ fn what_is_handed_on_names_its_callee_and_is_bound_to_the_access_token() {
     let target = world.registry.by_name("researcher").expect("registered");
     let rule = AccessRule { issuer: ISSUER, audience: target.audience(), peer: &id("planner") };
     let raw = RawToken::parse(issued.token.to_string()).expect("short");
-    let access = verify(&raw, world.issuer.keys.verifying(), &rule, at(1000)).expect("verified");
+    let access = verify(&raw, world.issuer.keys.current().verifying(), &rule, at(1000)).expect("verified");
     assert_eq!(access.minted_with(), Some(handed.id()));
 }
 
@@ -309,6 +322,36 @@ fn a_callee_renews_its_token_while_the_call_to_it_is_allowed() {
     assert_eq!(renewed.rules(), ["call"]);
     let renewed = world.txn(&mint(renewed, &world.issuer, at(1000)).expect("minted").token);
     assert_eq!((renewed.callee(), renewed.requester()), (handed.callee(), handed.requester()));
+}
+
+#[test]
+fn who_is_no_edge_any_more_or_lost_a_scope_renews_nothing_of_its_own() {
+    let world = World::new("no-edge");
+    let held = world.held("a:read b:write");
+    let renew = |edge: Option<&str>| world.renew_at(edge, &held, Some("a:read b:write"), &support()).err();
+    assert_eq!(renew(Some("a:read b:write")), None);
+    assert_eq!(renew(Some("a:read")), Some(Refusal::ScopeBeyondTarget));
+    assert_eq!(renew(None), Some(Refusal::EdgeNotRegistered));
+    let grant = world.call(&held, "researcher", "", 5000).expect("granted");
+    let issued = mint(grant, &world.issuer, at(1000)).expect("minted");
+    let handed = world.txn(issued.txn_token.as_ref().expect("handed on"));
+    assert!(world.renew_at(None, &handed, Some("a:read"), &[]).is_ok(), "a callee need be none");
+}
+
+/// Which scope a callee's token was handed on for is not known: it may have been the one with the strictest terms.
+#[test]
+fn a_callee_s_renewal_is_as_strict_as_the_strictest_call_that_hands_its_token_on() {
+    let strict = r#"@id("call-to-read") @max_life("30s") @liveness("strict") permit (principal == Workload::"spiffe://corp.example/planner", action == Action::"exchange", resource == Target::"researcher") when { context.scopes == ["a:read"] };"#;
+    let rules: Vec<_> = RULES.into_iter().chain([("call-to-read", strict)]).collect();
+    let world = World::ruled("strictest", &rules);
+    let grant = world.call(&world.held("a:read"), "researcher", "", 5000).expect("granted");
+    assert!(!grant.needs_living_session());
+    let issued = mint(grant, &world.issuer, at(1000)).expect("minted");
+    let handed = world.txn(issued.txn_token.as_ref().expect("handed on"));
+    let renewed = world.renew(&handed, Some("a:read"), &[]).expect("granted");
+    assert!(renewed.needs_living_session());
+    assert_eq!(renewed.rules(), ["call", "call-to-read"]);
+    assert_eq!(mint(renewed, &world.issuer, at(1000)).expect("minted").expires_in, 30);
 }
 
 #[test]

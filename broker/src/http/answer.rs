@@ -5,7 +5,7 @@ use axum::{
     body::Body,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use identity::Refusal;
 use serde::Serialize;
 
@@ -25,6 +25,8 @@ enum OauthError {
     InvalidScope,
     InvalidTarget,
     UnsupportedGrantType,
+    UnsupportedTokenType,
+    UnauthorizedClient,
     TemporarilyUnavailable,
 }
 
@@ -79,6 +81,16 @@ pub(super) fn allowed(expires_in: u64) -> Response {
     json(StatusCode::OK, &Allowed { decision: "allowed", expires_in })
 }
 
+/// This ended, or nothing did; and so many running transactions with it.
+pub(super) fn ended(what: Option<&'static str>, transactions: u64) -> Response {
+    json(StatusCode::OK, &serde_json::json!({ "revoked": what, "transactions": transactions }))
+}
+
+/// The members of a token's introspection, or that it is not active and nothing else (RFC 7662 §2.2).
+pub(super) fn introspected(members: Option<serde_json::Value>) -> Response {
+    json(StatusCode::OK, &members.unwrap_or_else(|| serde_json::json!({ "active": false })))
+}
+
 /// Done, and there is nothing to say about it.
 pub(super) fn done() -> Response {
     let mut response = Response::new(Body::empty());
@@ -101,6 +113,27 @@ pub(super) fn refused(refusal: &Refusal, request_id: &str) -> Response {
     response
 }
 
+/// The scheme of the `Authorization` header that a client tried, where it is one that clients try.
+pub(super) fn challenge(headers: &HeaderMap) -> Option<HeaderValue> {
+    let tried = headers.get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
+    let scheme = tried.split(' ').next().unwrap_or_default();
+    let known = [
+        ("Basic", HeaderValue::from_static("Basic realm=\"countersign\"")),
+        ("Bearer", HeaderValue::from_static("Bearer realm=\"countersign\"")),
+        ("DPoP", HeaderValue::from_static("DPoP realm=\"countersign\"")),
+    ];
+    known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(scheme)).map(|(_, challenge)| challenge)
+}
+
+/// The answer; where it says that nobody proved who asks, with the challenge of the scheme that was tried
+/// (RFC 6749 §5.2).
+pub(super) fn challenged(mut answer: Response, challenge: Option<HeaderValue>) -> Response {
+    if let Some(challenge) = challenge.filter(|_tried| answer.status() == StatusCode::UNAUTHORIZED) {
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    answer
+}
+
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let Ok(body) = serde_json::to_vec(body) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     let mut response = Response::new(Body::from(body));
@@ -118,9 +151,11 @@ macro_rules! of_sidecars {
             | Refusal::TxnToken(_)
             | Refusal::SubjectMissing
             | Refusal::AccessTokenMissing
+            | Refusal::AccessTokenRevoked
             | Refusal::TxnTokenMissing
             | Refusal::TxnTokenUnexpected
             | Refusal::TxnTokenMismatch
+            | Refusal::TxnTokenRevoked
             | Refusal::CallUnmapped
             | Refusal::CallNoTransaction
             | Refusal::CallUnlistedHost
@@ -149,14 +184,19 @@ fn on_the_wire(refusal: &Refusal) -> (StatusCode, OauthError) {
         Refusal::RequestMethod => (StatusCode::METHOD_NOT_ALLOWED, OauthError::InvalidRequest),
         Refusal::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, OauthError::InvalidRequest),
         Refusal::RequestGrantType => bad(OauthError::UnsupportedGrantType),
+        Refusal::RequestForeignToken => bad(OauthError::UnsupportedTokenType),
+        Refusal::ClientNotPermitted => bad(OauthError::UnauthorizedClient),
         Refusal::RequestMediaType
         | Refusal::RequestMalformed
         | Refusal::RequestRepeatedParameter
         | Refusal::RequestMissingParameter
         | Refusal::RequestTokenType
+        | Refusal::RequestAuthority
+        | Refusal::ClientSeveralMethods
         | Refusal::Subject(_)
         | Refusal::SubjectSessionEnded
         | Refusal::SubjectTransactionEnded
+        | Refusal::SubjectRevoked
         | Refusal::Actor(_)
         | Refusal::ActorMismatch
         | Refusal::EdgeNotRegistered
@@ -166,7 +206,11 @@ fn on_the_wire(refusal: &Refusal) -> (StatusCode, OauthError) {
         | Refusal::ChainTooDeep
         | Refusal::LogoutToken(_)
         | Refusal::LogoutTokenReplayed => bad(OauthError::InvalidRequest),
-        Refusal::ClientMismatch => (StatusCode::UNAUTHORIZED, OauthError::InvalidClient),
+        Refusal::ClientMismatch
+        | Refusal::ClientMethod
+        | Refusal::ClientAssertionMissing
+        | Refusal::ClientAssertionLongLived
+        | Refusal::ClientAssertion(_) => (StatusCode::UNAUTHORIZED, OauthError::InvalidClient),
         Refusal::TargetMissing
         | Refusal::TargetUnknown
         | Refusal::TargetKind
@@ -174,6 +218,7 @@ fn on_the_wire(refusal: &Refusal) -> (StatusCode, OauthError) {
         | Refusal::TargetDomain
         | Refusal::TargetReservedAudience
         | Refusal::PolicyNoRule
+        | Refusal::PolicySessionUnconfirmed
         | Refusal::PolicyError
         | Refusal::PolicyForbidden(_) => bad(OauthError::InvalidTarget),
         Refusal::ScopeMalformed
@@ -186,12 +231,15 @@ fn on_the_wire(refusal: &Refusal) -> (StatusCode, OauthError) {
         | Refusal::ScopeInsufficient => bad(OauthError::InvalidScope),
         of_sidecars!() => bad(OauthError::InvalidRequest),
         Refusal::FaultProvider
+        | Refusal::FaultUnconfirmed
         | Refusal::FaultStore
         | Refusal::FaultRecord
         | Refusal::FaultBroker
         | Refusal::FaultIdentity
         | Refusal::FaultNotReady
         | Refusal::FaultApp
+        | Refusal::FaultRateLimited
+        | Refusal::FaultClock
         | Refusal::FaultOverloaded => (StatusCode::SERVICE_UNAVAILABLE, OauthError::TemporarilyUnavailable),
     }
 }
@@ -204,6 +252,8 @@ impl OauthError {
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::UnsupportedTokenType => "unsupported_token_type",
+            Self::UnauthorizedClient => "unauthorized_client",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
     }
@@ -227,9 +277,10 @@ mod tests {
             let code = refusal.code();
             assert_eq!(refusal.is_fault(), status == StatusCode::SERVICE_UNAVAILABLE, "{code}");
             assert_eq!(refusal.is_fault(), error == OauthError::TemporarilyUnavailable, "{code}");
-            assert_eq!(status == StatusCode::UNAUTHORIZED, code == "client.mismatch", "{code}");
+            assert_eq!(status == StatusCode::UNAUTHORIZED, error == OauthError::InvalidClient, "{code}");
             match code.split_once('.').expect("family.reason").0 {
                 "subject" | "actor" | "chain" | "edge" => assert_eq!(error, OauthError::InvalidRequest, "{code}"),
+                "client_assertion" => assert_eq!(error, OauthError::InvalidClient, "{code}"),
                 "scope" => assert_eq!(error, OauthError::InvalidScope, "{code}"),
                 "target" | "policy" => assert_eq!(error, OauthError::InvalidTarget, "{code}"),
                 _others => {}

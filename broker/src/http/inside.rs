@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use identity::{Refusal, SpiffeId};
+use identity::Refusal;
+use runtime::clock;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
+    client::Client,
     parties::Parties,
     quota::{Quota, Share},
+    rate::{RateLimit, Rates},
 };
 
 /// Requests in progress: each may wait seconds for the provider, and holds some 100 KiB.
@@ -17,10 +20,11 @@ const IN_PROGRESS_EACH_MAX: usize = 128;
 
 /// The parties and the limits. Clones share both.
 #[derive(Clone, Debug)]
-pub(super) struct InsideDoor {
+pub(crate) struct InsideDoor {
     parties: Arc<Parties>,
     slots: Arc<Semaphore>,
     shares: Quota,
+    rates: Arc<Rates>,
 }
 
 /// A request in progress; its place is given back when it is dropped.
@@ -31,21 +35,25 @@ pub(super) struct Place<'d> {
 }
 
 impl InsideDoor {
-    pub(super) fn new(parties: Arc<Parties>) -> Self {
+    pub(crate) fn new(parties: Arc<Parties>, rate: RateLimit) -> Self {
         let slots = Arc::new(Semaphore::new(IN_PROGRESS_MAX));
-        Self { parties, slots, shares: Quota::new(IN_PROGRESS_EACH_MAX) }
+        Self { parties, slots, shares: Quota::new(IN_PROGRESS_EACH_MAX), rates: Arc::new(Rates::new(rate)) }
     }
 
     pub(super) fn parties(&self) -> &Parties {
         &self.parties
     }
 
-    /// A place for one request of `requester`.
+    /// A place for one request of `client`, who has proved who it is.
     ///
     /// # Errors
-    /// [`Refusal::FaultOverloaded`]; nothing of the request was read.
-    pub(super) fn enter(&self, requester: &SpiffeId) -> Result<Place<'_>, Refusal> {
-        let share = self.shares.take(requester).ok_or(Refusal::FaultOverloaded)?;
+    /// [`Refusal::FaultRateLimited`], [`Refusal::FaultOverloaded`] and [`Refusal::FaultClock`]; nothing of the request was read.
+    pub(super) fn enter(&self, client: &Client) -> Result<Place<'_>, Refusal> {
+        if !clock::is_steady(clock::now()) {
+            return Err(Refusal::FaultClock);
+        }
+        self.rates.count(client.id())?;
+        let share = self.shares.take(client.id()).ok_or(Refusal::FaultOverloaded)?;
         let slot = self.slots.try_acquire().map_err(|_full| Refusal::FaultOverloaded)?;
         Ok(Place { _share: share, _slot: slot })
     }

@@ -2,7 +2,7 @@
 //! Anybody may come here. So a request is small and short, a refusal leaves no line in the record, and no number of them
 //! makes anybody ask an authority more often than its key cache allows.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Extension,
@@ -16,19 +16,13 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 use runtime::{clock, telemetry::Telemetry};
-use tokio::{sync::Semaphore, time::timeout};
 
-use super::{answer, read::Posted};
+use super::{answer, read::Posted, turns::Turns};
 use crate::{logout::log_out, parties::Parties};
 
 /// Longest body in bytes: a token of 8 KiB, which needs no percent-encoding, with room. Keycloak's has about 900.
+/// All connections together are read no more than 160 MiB of what strangers send.
 const BODY_LENGTH_MAX: usize = 10 * 1024;
-/// Logouts in progress on one connection: HTTP/1.1 has one, and an HTTP/2 proxy in front of us gets as many as keep it
-/// busy, while all connections together are read no more than 160 MiB of what strangers send. What waits unread is
-/// bounded by HTTP/2's window for a connection, 1 MiB.
-const IN_PROGRESS_MAX: usize = 4;
-/// Longest wait for one of them: as long as a body may take.
-const TURN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The door's parties and what it counts.
 #[derive(Clone, Debug)]
@@ -41,16 +35,6 @@ pub(super) struct LogoutDoor {
 struct LogoutLabels {
     outcome: &'static str,
     code: String,
-}
-
-/// One connection's logouts in progress.
-#[derive(Clone, Debug)]
-pub(super) struct Turns(Arc<Semaphore>);
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(IN_PROGRESS_MAX)))
-    }
 }
 
 impl LogoutDoor {
@@ -101,8 +85,7 @@ async fn decide(
 ) -> Result<(), Refusal> {
     // What waits for its turn has let go of its head: a stranger's headers are compressed on the way and large here.
     let posted = Posted::head(request, BODY_LENGTH_MAX).await?;
-    let turn = timeout(TURN_TIME_MAX, turns.0.acquire()).await;
-    let turn = turn.ok().and_then(Result::ok).ok_or(Refusal::FaultOverloaded)?;
+    let turn = turns.take().await?;
     let form = posted.form().await?;
     let token = form.value("logout_token").ok_or(Refusal::RequestMissingParameter)?;
     let token = RawToken::parse(token.to_owned()).map_err(Refusal::LogoutToken)?;

@@ -8,11 +8,13 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use identity::{DecisionRecord, Kind, Outcome, Refusal, SpiffeId, UnixTime};
+use http::header;
+use identity::{DecisionRecord, Kind, Outcome, Refusal, UnixTime};
 use runtime::{clock, mtls::Peer};
 
 use super::{answer, inside::InsideDoor, read};
 use crate::{
+    client::{Client, Said},
     own_use::{self, Leave},
     request,
 };
@@ -28,9 +30,11 @@ pub(super) async fn ask(
 ) -> Response {
     let now = clock::now();
     let request_id = uuid::Uuid::now_v7().to_string();
-    let mut record = door.parties().recorder.decision(now, peer.id().clone(), request_id.clone());
+    let challenge = answer::challenge(request.headers());
+    let client = Client::of_peer(&peer);
+    let mut record = door.parties().recorder.decision(now, client.id().clone(), request_id.clone());
     record.note(|entry| entry.kind = Some(Kind::Use));
-    match decide(&door, peer.id(), request, &mut record, now).await {
+    let answered = match decide(&door, &client, request, &mut record, now).await {
         Ok(leave) => {
             record.finish(Outcome::Granted);
             answer::allowed(leave.expires_in(now))
@@ -39,23 +43,29 @@ pub(super) async fn ask(
             record.finish(Outcome::Refused(refusal.code().into_owned()));
             answer::refused(&refusal, &request_id)
         }
-    }
+    };
+    answer::challenged(answered, challenge)
 }
 
 async fn decide(
     door: &InsideDoor,
-    requester: &SpiffeId,
+    client: &Client,
     request: Request,
     record: &mut DecisionRecord,
     now: UnixTime,
 ) -> Result<Leave, Refusal> {
-    let place = door.enter(requester)?;
+    let place = door.enter(client)?;
+    let authorization = request.headers().contains_key(header::AUTHORIZATION);
     let form = read::form(request, BODY_LENGTH_MAX).await?;
     let parties = door.parties();
-    request::check_client(&form, requester)?;
+    client.confirm(parties, Said { authorization, form: &form }, now).await?;
     let target = request::target(&form, parties.registry.workload(), parties.registry.mesh())?;
     record.note(|entry| entry.target = Some(target.name().to_owned()));
-    let leave = own_use::decide(&parties.policies.current(), &parties.issuer.trust_domain, requester, &target, now)?;
+    let (mut would, trust_domain) = (None, &parties.issuer.trust_domain);
+    let asked = (client.id(), &*target);
+    let leave = own_use::decide(&parties.policies.current(), trust_domain, asked, now, &mut would);
+    record.note(|entry| entry.would = would);
+    let leave = leave?;
     record.note(|entry| leave.describe(entry));
     parties.recorder.granted(record.entry()).await?;
     drop(place);

@@ -69,13 +69,13 @@ pub(super) fn check(law: Law, setting: &Setting, given: &Given, outcome: &Outcom
         Law::Audience => audience(setting, given, got),
         Law::Chain => chain(given, got),
         Law::Binding => binding(setting, given, got),
-        Law::Life => life(&may.unwrap_or_default(), given, got),
+        Law::Life => life(&may?, given, got),
         Law::Grant | Law::Record => Ok(()),
     }
 }
 
-/// The ways in which it may be granted; or why not at all.
-pub(super) fn allowed(setting: &Setting, given: &Given) -> Result<Vec<Yes>, &'static str> {
+/// On what terms it may be granted; or why not at all.
+pub(super) fn allowed(setting: &Setting, given: &Given) -> Result<Yes, &'static str> {
     if given.is_hostile {
         return Err("no such request is read");
     }
@@ -95,7 +95,7 @@ pub(super) fn allowed(setting: &Setting, given: &Given) -> Result<Vec<Yes>, &'st
                 passes_on: 0,
             };
             // The provider has just answered.
-            return verdict(setting, &question).map(|yes| vec![Yes { strict: false, ..yes }]);
+            return verdict(setting, &question).map(|yes| Yes { strict: false, ..yes });
         }
         (Deed::Call { .. } | Deed::Renew { .. }, None) => return Err("nothing is shown"),
         (Deed::Call { .. }, Some(held)) => {
@@ -108,7 +108,7 @@ pub(super) fn allowed(setting: &Setting, given: &Given) -> Result<Vec<Yes>, &'st
         }
     };
     // A strict rule wants the provider's word, and no provider is there.
-    if yes.iter().all(|yes| yes.strict) { Err("the provider is away") } else { Ok(yes) }
+    if yes.strict { Err("the provider is away") } else { Ok(yes) }
 }
 
 /// Whether what is shown can be used by who shows it, and its transaction goes on without the provider.
@@ -131,7 +131,7 @@ fn stands(given: &Given, held: &Token) -> Result<(), &'static str> {
     if left == 0 { Err("the transaction has ended") } else { Ok(()) }
 }
 
-fn call(setting: &Setting, given: &Given, held: &Token) -> Result<Vec<Yes>, &'static str> {
+fn call(setting: &Setting, given: &Given, held: &Token) -> Result<Yes, &'static str> {
     let target = given.target.ok_or("no target")?;
     let place = &setting.targets[target];
     if given.wished & !place.scopes() != 0 {
@@ -150,18 +150,19 @@ fn call(setting: &Setting, given: &Given, held: &Token) -> Result<Vec<Yes>, &'st
     let passes_on = place.passes_on.unwrap_or_default() & held.scope;
     let (requester, user) = (given.by, user_of(held));
     let question = Question { requester, target: Some(target), user, actors: &actors, scopes: given.wished, passes_on };
-    verdict(setting, &question).map(|yes| vec![yes])
+    verdict(setting, &question)
 }
 
-/// An owner's token: what begin asks. A callee's: what any call that hands such a token to it could have asked.
-fn renewal(setting: &Setting, given: &Given, held: &Token) -> Result<Vec<Yes>, &'static str> {
+/// An owner's token: what begin asks. A callee's: what any call that hands such a token to it could have asked, on the
+/// strictest terms of all of them.
+fn renewal(setting: &Setting, given: &Given, held: &Token) -> Result<Yes, &'static str> {
     if given.wished == 0 && held.scope != 0 {
         return Err("no scope is named");
     }
     let (requester, user, actors) = (held.requester, user_of(held), held.actors.as_slice());
     let Some(callee) = held.callee else {
         let question = Question { requester, target: None, user, actors, scopes: given.wished, passes_on: 0 };
-        return verdict(setting, &question).map(|yes| vec![yes]);
+        return verdict(setting, &question);
     };
     let mut ways = Vec::new();
     for (index, place) in setting.targets.iter().enumerate() {
@@ -174,7 +175,13 @@ fn renewal(setting: &Setting, given: &Given, held: &Token) -> Result<Vec<Yes>, &
             ways.extend(verdict(setting, &question));
         }
     }
-    if ways.is_empty() { Err("no call hands it on") } else { Ok(ways) }
+    let strictest = |one: Yes, other: Yes| Yes {
+        rules: one.rules.into_iter().chain(other.rules).collect(),
+        max_life: one.max_life.min(other.max_life),
+        long_work: one.long_work.min(other.long_work),
+        strict: one.strict || other.strict,
+    };
+    ways.into_iter().reduce(strictest).ok_or("no call hands it on")
 }
 
 fn verdict(setting: &Setting, question: &Question<'_>) -> Result<Yes, &'static str> {
@@ -226,17 +233,12 @@ fn demand(holds: bool, what: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
-fn grant(may: Result<Vec<Yes>, &'static str>, issued: Result<&Got, &str>, outcome: &Outcome) -> Result<(), String> {
+fn grant(may: Result<Yes, &'static str>, issued: Result<&Got, &str>, outcome: &Outcome) -> Result<(), String> {
     match (may, issued) {
         (Err(_reason), Err(_refusal)) => Ok(()),
         (Err(reason), Ok(_got)) => Err(format!("issued, though {reason}")),
-        // Which of several ways is taken is not said; a strict one leads nowhere here.
-        (Ok(ways), Err(_refusal)) if ways.iter().any(|yes| yes.strict) => Ok(()),
-        (Ok(_ways), Err(refusal)) => Err(format!("refused with {refusal}, though nothing stands against it")),
-        (Ok(ways), Ok(_got)) => {
-            let decides = |yes: &Yes| !yes.strict && yes.rules == outcome.rules;
-            demand(ways.iter().any(decides), "other rules are named than decide")
-        }
+        (Ok(_yes), Err(refusal)) => Err(format!("refused with {refusal}, though nothing stands against it")),
+        (Ok(yes), Ok(_got)) => demand(yes.rules == outcome.rules, "other rules are named than decide"),
     }
 }
 
@@ -342,18 +344,15 @@ fn binding(setting: &Setting, given: &Given, got: &Got) -> Result<(), String> {
     demand(handed.callee == Some(setting.targets[target].workload), "handed on to another")
 }
 
-fn life(ways: &[Yes], given: &Given, got: &Got) -> Result<(), String> {
+fn life(yes: &Yes, given: &Given, got: &Got) -> Result<(), String> {
     let now = given.now;
     demand(got.token.claims["iat"] == now, "issued at another time")?;
     if let Deed::Begin { .. } = given.step.deed {
-        let yes = ways.first().ok_or("not allowed")?;
         let (not_after, _long) = transaction_ends(yes, given);
         return demand(got.token.ends == not_after.min(now + TRANSACTION_TOKEN), "another end than a begin's");
     }
     let not_after = given.begun.as_ref().ok_or("never begun")?.not_after;
-    let fits = |token: &Token, longest: u64| {
-        ways.iter().any(|yes| token.ends == not_after.min(now + longest.min(yes.max_life)))
-    };
+    let fits = |token: &Token, longest: u64| token.ends == not_after.min(now + longest.min(yes.max_life));
     let longest = if given.target.is_some() { ACCESS_TOKEN } else { TRANSACTION_TOKEN };
     demand(got.token.ends > now, "ended before it began")?;
     demand(fits(&got.token, longest), "another end than the least of kind, rule and transaction")?;

@@ -134,7 +134,7 @@ impl Setting {
         for (index, rule) in self.rules.iter().enumerate() {
             fs::write(folder.join(format!("r{index}.cedar")), rule.text(index)).expect("written");
         }
-        Policies::load(folder).expect("rules without a problem")
+        Policies::load(folder, runtime::clock::now()).expect("rules without a problem")
     }
 }
 

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use identity::{ActorChain, DecisionRecord, Lifetime, Outcome as End, Refusal, TrustDomain, UnixTime, workload_id};
+use identity::{
+    ActorChain, DecisionRecord, Lifetime, Outcome as End, Refusal, Scopes, TrustDomain, UnixTime, workload_id,
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runtime::{
     process::Process,
@@ -20,28 +22,35 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{
     oracle,
-    setting::{Mask, Setting, TRUST_DOMAIN, USERS, words, workload},
+    setting::{Mask, SCOPES, Setting, TRUST_DOMAIN, USERS, WORKLOADS, words, workload},
     spelling::{self, Parameters},
     step::{Deed, Step},
     token::Token,
 };
 use crate::{
     authority::{self, Authorities},
-    config::{Edges, Life},
+    client::{Client, Said},
+    config::{Edge, Edges, Life},
+    continuity::Continuity,
     exchange::{self, Actor},
     grant::{self, Begin, Case, Issued, Issuer, Person, mint},
     http::Form,
-    keys,
+    keys::{self, Algorithm, Rotation, Terms},
+    liveness::Liveness,
     parties::Parties,
-    record::Recorder,
+    record::{RecordFile, Recorder},
     reload::Rules,
     request::{Known, Request, Wish},
-    sessions::{Sessions, tests::sealer},
+    revocation::tests::nothing,
+    seen::Seen,
+    sessions::{Sessions, tests::wrapping},
     store::Store,
 };
 
 const ISSUER: &str = "https://broker.agents.svc";
 const NOWHERE: &str = "unix:///nowhere";
+/// Longer than a test.
+const MONTH: Duration = Duration::from_hours(720);
 /// Second at which a walk begins.
 const START: u64 = 10_000;
 /// Tokens of a walk of which one is shown.
@@ -193,7 +202,8 @@ impl Stage {
             }),
             rules: entry.rules.into_iter().collect(),
             ids: entry.tokens.iter().map(|id| id.as_str().to_owned()).collect(),
-            lines: text.lines().map(str::to_owned).collect(),
+            // The keys' own lines come when they come.
+            lines: text.lines().filter(|line| !line.contains(r#""t":"key""#)).map(str::to_owned).collect(),
         };
         record.finish(if outcome.issued.is_ok() { End::Granted } else { End::Aborted });
         outcome
@@ -203,10 +213,9 @@ impl Stage {
     pub(super) fn keep(&mut self, setting: &Setting, given: &Given, outcome: Outcome) {
         let Ok(got) = outcome.issued else { return };
         if let Deed::Begin { keeper, .. } = given.step.deed
-            && let Ok(ways) = oracle::allowed(setting, given)
-            && let Some(yes) = ways.first()
+            && let Ok(yes) = oracle::allowed(setting, given)
         {
-            let (not_after, long_not_after) = oracle::transaction_ends(yes, given);
+            let (not_after, long_not_after) = oracle::transaction_ends(&yes, given);
             let begun = Begun { not_after, long_not_after, keeper_ends: given.now + keeper };
             self.begun.insert(got.token.text("txn").to_owned(), begun);
         }
@@ -233,23 +242,41 @@ fn aim(setting: &Setting, step: &Step, held: &Token, target: usize) -> usize {
     if step.fits && !new.is_empty() { new[target % new.len()] } else { target % setting.targets.len() }
 }
 
+/// Everybody, with every scope: what renews as an edge is one.
+fn edges() -> Edges {
+    let scopes: Scopes = SCOPES.join(" ").parse().expect("scopes");
+    let edge = |index| {
+        let workload = workload_id(&workload(index)).expect("an id");
+        Edge { workload, login_clients: Vec::new(), scopes: scopes.clone() }
+    };
+    (0..WORKLOADS).map(edge).collect::<Vec<_>>().into()
+}
+
 async fn parties(folder: &Path, process: &Process) -> Parties {
-    let store = Store::open(&folder.join("broker.db"), sealer()).await.expect("a store");
+    let continuity = Continuity::open(folder).expect("a state");
+    let store = Store::open(&folder.join("broker.db"), wrapping(), continuity).await.expect("a store");
+    let recorder = Recorder::start(RecordFile::open(folder).expect("a record"), store.sealer(), "digest", process);
+    let terms = Terms { algorithm: Algorithm::Es256, publication: MONTH, rotate_every: MONTH };
+    let rotation = Rotation::start(&store, &recorder, terms, process).await.expect("keys");
     let workload = Workload::connect(NOWHERE, process);
     let second = Duration::from_secs;
     Parties {
         issuer: Issuer {
             url: ISSUER.to_owned(),
             trust_domain: TrustDomain::new(TRUST_DOMAIN).expect("a domain"),
-            keys: store.keys(at(START)).await.expect("keys"),
+            keys: rotation.in_use(),
         },
-        authorities: Authorities::new(Vec::new()).expect("none"),
-        edges: Edges::default(),
+        authorities: Authorities::new(Vec::new(), process).expect("none"),
+        edges: edges(),
         registry: identity::Registry::default(),
         reserved: identity::Reserved::default(),
         policies: Rules::new(Setting::closed().policies(&folder.join("policies"))),
-        recorder: Recorder::open(folder, sealer(), "digest", process).expect("a record"),
-        sessions: Sessions::new(sealer(), Vec::new()),
+        recorder,
+        rotation,
+        sessions: Sessions::new(store.sealer(), Vec::new()),
+        liveness: Liveness::nobody(),
+        revocations: nothing(),
+        seen: Seen::default(),
         svids: JwtSvids::new(NOWHERE, workload.clone()),
         life: Life { transaction: second(1800), transaction_token: second(120), access_token: second(60) },
         workload,
@@ -263,7 +290,9 @@ async fn issue(parties: &Parties, given: &Given, sign_in: u64, record: &mut Deci
     let body: Vec<String> = given.parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     let (requester, now) = (workload_id(&workload(given.by)).expect("an id"), at(given.now));
     let known = Known { registry: &parties.registry, trust_domain: &parties.issuer.trust_domain };
-    let request = Request::read(&Form::parse(body.join("&").as_bytes())?, &requester, known)?;
+    let form = Form::parse(body.join("&").as_bytes())?;
+    Client::of(requester.clone()).confirm(parties, Said { authorization: false, form: &form }, now).await?;
+    let request = Request::read(&form, known)?;
     let (Wish::Begin { scopes, .. }, None, &Deed::Begin { user, shown, known, signed_in, keeper, .. }) =
         (&request.wish, &request.actor_token, &given.step.deed)
     else {
@@ -287,7 +316,7 @@ async fn issue(parties: &Parties, given: &Given, sign_in: u64, record: &mut Deci
         trust_domain: &parties.issuer.trust_domain,
         scopes,
     };
-    let grant = grant::decide(&parties.policies.current(), Case::Begin(begin), &parties.life, now)?;
+    let grant = grant::decide(&parties.policies.current(), Case::Begin(begin), &parties.life, now, &mut None)?;
     parties.store.begin(&grant, &requester, &keeper, now).await?;
     record.note(|entry| grant.describe(entry));
     parties.recorder.granted(record.entry()).await?;

@@ -1,7 +1,7 @@
 //! The file of the record. Lines are appended whole or not at all: what a failed or interrupted write left is cut off.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
@@ -15,18 +15,26 @@ const TAIL_MAX: u64 = 2 * 1024 * 1024;
 
 /// The open file and how much of it is good.
 #[derive(Debug)]
-pub(super) struct RecordFile {
+pub(crate) struct RecordFile {
     file: File,
     length: u64,
 }
 
 impl RecordFile {
-    /// Opens or makes the file, for this process alone.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+    /// Opens or makes `record.jsonl` in `folder`, for this process alone.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or another process writes to the file.
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
         let mut options = OpenOptions::new();
         let mut file = options.read(true).append(true).create(true).mode(FILE_MODE).open(folder.join(FILE_NAME))?;
-        file.try_lock().map_err(|fault| io::Error::other(format!("another process writes the record: {fault}")))?;
+        file.try_lock().map_err(|fault| match fault {
+            TryLockError::WouldBlock => {
+                io::Error::other("another process writes the record: a broker runs, stop it first")
+            }
+            TryLockError::Error(fault) => fault,
+        })?;
         let length = whole_lines(&mut file)?;
         file.set_len(length)?;
         file.sync_all()?;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use identity::{Entry, Kind, Outcome, UnixTime};
+use identity::{Entry, Kind, Outcome, UnixTime, Would};
 use serde_json::{Map, Value, json};
 
 use super::{kind, merge::Key};
@@ -56,20 +56,30 @@ impl Liner {
         put("act", entry.chain.as_ref().map(|chain| chain.iter().map(|actor| json!(actor.to_string())).collect()));
         put("target", entry.target.as_ref().map(|target| json!(target)));
         put("shown", entry.shown.as_ref().map(|scopes| json!(scopes.to_string())));
+        put("asked", entry.asked.as_ref().map(|scopes| json!(scopes.to_string())));
         put("scope", entry.scopes.as_ref().map(|scopes| json!(scopes.to_string())));
         put("passes_on", entry.passed_on.as_ref().map(|scopes| json!(scopes.to_string())));
         put("may_ask", entry.may_ask.as_ref().map(|scopes| json!(scopes.to_string())));
         put("exp", entry.not_after.map(|end| json!(end.secs())));
         put("rule", Some(json!(entry.rules)));
+        put("would", entry.would.as_ref().map(would));
         if !entry.tokens.is_empty() {
-            put("typ", Some(json!(types(entry))));
+            put("typ", Some(types(entry)).filter(|types| !types.is_empty()).map(|types| json!(types)));
             put("jti", Some(entry.tokens.iter().map(|id| json!(id.as_str())).collect()));
         }
-        let (decision, code) = match &entry.outcome {
-            Outcome::Refused(code) => ("deny", code.as_str()),
-            Outcome::Aborted if event == Event::Granted => ("allow", ""),
-            Outcome::Aborted => ("aborted", ""),
-            Outcome::Granted => ("allow", ""),
+        if let Some(ended) = &entry.ended {
+            put("what", Some(json!(ended.what)));
+            put("iss", ended.issuer.as_ref().map(|issuer| json!(issuer)));
+            let issuer = ended.issuer.as_deref().unwrap_or_default();
+            put("sid", ended.session.as_ref().map(|id| json!(self.blind_session(issuer, id))));
+            put("name", ended.name.as_ref().map(|name| json!(name)));
+            put("txns", ended.transactions.map(|count| json!(count)));
+        }
+        let (decision, code) = match (&entry.outcome, event) {
+            (Outcome::Granted | Outcome::Refused(_) | Outcome::Aborted, Event::Granted)
+            | (Outcome::Granted, Event::Void | Event::Refused) => ("allow", ""),
+            (Outcome::Refused(code), Event::Void | Event::Refused) => ("deny", code.as_str()),
+            (Outcome::Aborted, Event::Void | Event::Refused) => ("aborted", ""),
         };
         put("dec", Some(json!(decision)));
         put("code", Some(json!(code)));
@@ -112,6 +122,21 @@ impl Liner {
         Value::Object(line).to_string()
     }
 
+    /// A restored store was accepted, and so many transactions ended.
+    pub(super) fn restore_accepted(&self, transactions: u64, at: UnixTime) -> String {
+        let mut line = self.head("admin", at);
+        line.insert("op".into(), json!("accept-restored"));
+        line.insert("dec".into(), json!("allow"));
+        line.insert("code".into(), json!(""));
+        line.insert("count".into(), json!(transactions));
+        Value::Object(line).to_string()
+    }
+
+    /// A keyed hash of a session. No subject holds a space or a bracket, so none is ever a subject's.
+    pub(super) fn blind_session(&self, issuer: &str, id: &str) -> String {
+        self.blind(&json!(["session", issuer, id]).to_string())
+    }
+
     /// A keyed hash of a person's identifier.
     pub(super) fn blind(&self, name: &str) -> String {
         self.sealer.blind(name)
@@ -135,12 +160,17 @@ fn event_name(entry: &Entry, event: Event) -> &'static str {
     }
 }
 
+/// What rules on trial would have said.
+fn would(would: &Would) -> Value {
+    json!({ "dec": if would.allow { "allow" } else { "deny" }, "rule": would.rules })
+}
+
 /// `typ` of each token, in the order of `jti`.
 fn types(entry: &Entry) -> Vec<&'static str> {
     let first = match entry.kind {
         Some(Kind::Exchange) => ACCESS_TOKEN_TYP,
         Some(Kind::Begin | Kind::Renew) | None => TXN_TOKEN_TYP,
-        Some(Kind::Use) => return Vec::new(),
+        Some(Kind::Use | Kind::Revoke | Kind::Introspect) => return Vec::new(),
     };
     let others = std::iter::repeat_n(TXN_TOKEN_TYP, entry.tokens.len().saturating_sub(1));
     std::iter::once(first).chain(others).collect()

@@ -34,8 +34,7 @@ impl Liner {
             LoggedOut::User(subject) => (None, Some(subject)),
         };
         if let Some(id) = session {
-            // No subject holds a space or a bracket, so no session's hash is ever a subject's.
-            line.insert("sid".into(), json!(self.blind(&json!(["session", token.issuer(), id]).to_string())));
+            line.insert("sid".into(), json!(self.blind_session(token.issuer(), id)));
         }
         // As the lines of the user's transactions say it. A name too long to be in any of them is in none here.
         if let Some(subject) = subject.and_then(|subject| authority.qualified(subject).ok()) {

@@ -6,7 +6,7 @@ use runtime::ready_file::ReadyFile;
 use serde_json::Value;
 
 use super::*;
-use crate::seal::WRAPPING_KEY_LENGTH;
+use crate::sessions::tests::sealer;
 
 struct Fixture {
     recorder: Recorder,
@@ -34,8 +34,7 @@ impl Fixture {
         let folder = std::env::temp_dir().join(format!("broker-recorder-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&folder));
         let process = Process::new(ReadyFile::default());
-        let sealer = Sealer::new(&[1; WRAPPING_KEY_LENGTH]).expect("a sealer");
-        let recorder = Recorder::open(&folder, sealer, "digest", &process).expect("opens");
+        let recorder = Recorder::start(RecordFile::open(&folder).expect("opens"), sealer(), "digest", &process);
         Self { recorder, process, folder: Folder(folder) }
     }
 
@@ -136,8 +135,7 @@ async fn refusals_in_a_loop_are_ten_lines_and_a_count() {
 async fn when_the_disk_takes_nothing_nothing_is_granted_and_the_broker_is_not_ready() {
     let fixture = Fixture::new("full");
     let process = Process::new(ReadyFile::default());
-    let sealer = Sealer::new(&[1; WRAPPING_KEY_LENGTH]).expect("a sealer");
-    let recorder = Recorder::start(RecordFile::that_takes_nothing(), sealer, "digest", &process);
+    let recorder = Recorder::start(RecordFile::that_takes_nothing(), sealer(), "digest", &process);
     let record = fixture.decision();
     assert_eq!(recorder.granted(record.entry()).await, Err(Refusal::FaultRecord));
     assert!(process.telemetry.not_ready().iter().any(|(flag, _reason)| *flag == "record"));

@@ -57,6 +57,13 @@ impl Writer {
                 count = jobs.recv_many(&mut waiting, BATCH_MAX) => count > 0,
                 _now = tick.tick() => true,
             };
+            // Whoever is about to give a line gives it now: one sync for all of them, and no timer.
+            tokio::task::yield_now().await;
+            while waiting.len() < BATCH_MAX
+                && let Ok(job) = jobs.try_recv()
+            {
+                waiting.push(job);
+            }
             let batch = self.batch(waiting.drain(..), open);
             self.write(batch).await;
             if !open {

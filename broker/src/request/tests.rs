@@ -1,6 +1,6 @@
 //! Which requests are read as which wish, and which are refused with which code.
 
-use identity::{Reserved, TargetKind, TargetSpec, workload_id};
+use identity::{Reserved, TargetKind, TargetSpec};
 
 use super::*;
 
@@ -30,8 +30,7 @@ fn read(parameters: &[(&str, &str)]) -> Result<Request, Refusal> {
         parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     let form = Form::parse(body.join("&").as_bytes()).expect("a form");
     let (registry, trust_domain) = (registry(), TrustDomain::new("corp.example").expect("a domain"));
-    let requester = workload_id(PLANNER).expect("an id");
-    Request::read(&form, &requester, Known { registry: &registry, trust_domain: &trust_domain })
+    Request::read(&form, Known { registry: &registry, trust_domain: &trust_domain })
 }
 
 /// A good request with `changes` in place; an empty value leaves a parameter out.
@@ -102,7 +101,6 @@ fn bad_begins_are_refused() {
         (("scope", ""), Refusal::RequestMissingParameter),
         (("scope", "a\"b"), Refusal::ScopeMalformed),
         (("scope", "a  b"), Refusal::ScopeMalformed),
-        (("client_id", "spiffe://corp.example/ns/agents/sa/researcher"), Refusal::ClientMismatch),
         (("request_context", "[]"), Refusal::RequestMalformed),
         (("request_details", r#"{"a":1,"a":2}"#), Refusal::RequestMalformed),
     ] {

@@ -4,7 +4,10 @@ use identity::{LogoutRule, RawToken, verify};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{keys::tests::fresh, seal::WRAPPING_KEY_LENGTH};
+use crate::{
+    keys::tests::fresh,
+    seal::{WRAPPING_KEY_LENGTH, Wrapping},
+};
 
 const ISSUER: &str = "https://keycloak.corp.example/realms/agents";
 const NOW: u64 = 1000;
@@ -13,8 +16,13 @@ fn at(secs: u64) -> UnixTime {
     UnixTime::from_secs(secs).expect("a time")
 }
 
+pub(crate) fn wrapping() -> Wrapping {
+    Wrapping::new(&[1; WRAPPING_KEY_LENGTH]).expect("a key")
+}
+
 pub(crate) fn sealer() -> Sealer {
-    Sealer::new(&[1; WRAPPING_KEY_LENGTH]).expect("a sealer")
+    let wrapping = wrapping();
+    Sealer::new(wrapping.clone(), wrapping.hash_keys_of_before())
 }
 
 /// A logout token that `issuer` gave at [`NOW`], with these claims besides.
@@ -31,6 +39,11 @@ pub(crate) fn logout(issuer: &str, more: &Value) -> LogoutToken {
     verify(&raw, keys.verifying(), &LogoutRule { issuer, clients: &["console"] }, at(NOW)).expect("verified")
 }
 
+/// Ends what the token says.
+pub(crate) fn end(sessions: &Sessions, token: &LogoutToken, now: UnixTime) -> Result<End, Refusal> {
+    sessions.end(token.issuer(), Whose::from(token), now)
+}
+
 /// A sign-in that was last confirmed at `confirmed_at`.
 pub(crate) fn sign_in(issuer: &str, session: &str, user: &str, confirmed_at: u64) -> SignIn {
     let sealer = sealer();
@@ -43,7 +56,7 @@ pub(crate) fn sign_in(issuer: &str, session: &str, user: &str, confirmed_at: u64
 
 fn after(more: &Value) -> Sessions {
     let sessions = Sessions::new(sealer(), Vec::new());
-    sessions.end(&logout(ISSUER, more), at(NOW)).expect("ended");
+    end(&sessions, &logout(ISSUER, more), at(NOW)).expect("ended");
     sessions
 }
 
@@ -79,7 +92,7 @@ fn a_user_ends_with_all_sessions_of_that_moment_and_may_come_back() {
 #[test]
 fn an_older_logout_that_comes_late_takes_nothing_back() {
     let sessions = after(&json!({"sub": "alice"}));
-    let end = sessions.end(&logout(ISSUER, &json!({"sub": "alice", "iat": 900, "exp": 1100})), at(NOW)).expect("ended");
+    let end = end(&sessions, &logout(ISSUER, &json!({"sub": "alice", "iat": 900, "exp": 1100})), at(NOW)).expect("ended");
     assert_eq!(end.through, at(NOW));
     assert_eq!(sessions.check(&sign_in(ISSUER, "s-1", "alice", NOW)), ENDED);
 }
@@ -90,7 +103,7 @@ fn it_is_remembered_for_two_hours_and_over_a_restart() {
     let ended = sign_in(ISSUER, "s-1", "alice", 1);
     sessions.forget(at(NOW + 7199));
     assert_eq!(sessions.check(&ended), ENDED);
-    let end = sessions.end(&logout(ISSUER, &json!({"sid": "s-1"})), at(NOW)).expect("ended");
+    let end = end(&sessions, &logout(ISSUER, &json!({"sid": "s-1"})), at(NOW)).expect("ended");
     let again = Sessions::new(sealer(), vec![end]);
     assert_eq!(again.check(&ended), ENDED);
     again.forget(at(NOW + 7200));
@@ -104,13 +117,13 @@ fn when_no_more_can_be_remembered_the_next_is_a_fault_and_none_is_forgotten() {
         bytes[..8].copy_from_slice(&number.to_be_bytes());
         Mark(bytes)
     };
-    let end = |number: usize| End { mark: mark(number), through: UnixTime::MAX, until: at(2000) };
-    let sessions = Sessions::new(sealer(), (0..ENDED_MAX).map(end).collect());
+    let numbered = |number: usize| End { mark: mark(number), through: UnixTime::MAX, until: at(2000) };
+    let sessions = Sessions::new(sealer(), (0..ENDED_MAX).map(numbered).collect());
     let token = logout(ISSUER, &json!({"sid": "s-1"}));
-    assert_eq!(sessions.end(&token, at(1999)), Err(Refusal::FaultOverloaded));
+    assert_eq!(end(&sessions, &token, at(1999)), Err(Refusal::FaultOverloaded));
     let first = SignIn { session: mark(0), user: mark(ENDED_MAX), confirmed_at: at(1) };
     assert_eq!(sessions.check(&first), ENDED);
-    assert!(sessions.end(&token, at(2000)).is_ok(), "all others may be forgotten");
+    assert!(end(&sessions, &token, at(2000)).is_ok(), "all others may be forgotten");
 }
 
 #[test]

@@ -1,32 +1,48 @@
 //! What ended at its authority, so that a restart forgets no sign-out.
 
 use identity::UnixTime;
-use sqlx::Row as _;
+use sqlx::{Row as _, sqlite::SqliteRow};
 
-use super::{Store, StoreFault, integer, time};
-use crate::sessions::{ENDED_MAX, End, Mark};
+use super::{Store, StoreFault, integer, revoked, time};
+use crate::{
+    revocation::{Name, Revoked},
+    sessions::{ENDED_MAX, End, Mark},
+};
 
 const TABLE: StoreFault = StoreFault::Malformed("ended");
 
 impl Store {
-    /// Writes an end, and returns how many running transactions it ends that no other has ended.
+    /// Writes an end, and returns the running transactions that rest on what it ends, to be told until `told_until`, and
+    /// how many of them no other has ended.
     ///
     /// # Errors
     /// The [`StoreFault`]; then nothing was written.
-    pub(crate) async fn end(&self, end: &End, now: UnixTime) -> Result<u64, StoreFault> {
+    pub(crate) async fn end(
+        &self,
+        end: &End,
+        told_until: UnixTime,
+        now: UnixTime,
+    ) -> Result<(Vec<Revoked>, u64), StoreFault> {
         let (mark, through) = (end.mark.bytes(), integer(end.through)?);
         let mut writing = self.writer.begin().await?;
-        let transactions: i64 = sqlx::query(
-            "SELECT count(*) AS transactions FROM transactions t WHERE (t.session_mark = ?1 OR t.user_mark = ?1) \
-             AND t.confirmed_at <= ?2 AND t.long_not_after > ?3 AND NOT EXISTS (SELECT 1 FROM ended e \
-             WHERE e.mark IN (t.session_mark, t.user_mark) AND t.confirmed_at <= e.through)",
+        let rows = sqlx::query(
+            "SELECT t.txn, NOT EXISTS (SELECT 1 FROM ended e WHERE e.mark IN (t.session_mark, t.user_mark) \
+             AND t.confirmed_at <= e.through) AS ran FROM transactions t \
+             WHERE (t.session_mark = ?1 OR t.user_mark = ?1) AND t.confirmed_at <= ?2 AND t.long_not_after > ?3",
         )
         .bind(mark)
         .bind(through)
         .bind(integer(now)?)
-        .fetch_one(&mut *writing)
-        .await?
-        .try_get("transactions")?;
+        .fetch_all(&mut *writing)
+        .await?;
+        let (mut ended, mut ran) = (Vec::with_capacity(rows.len()), 0_u64);
+        for row in rows {
+            let id = row.try_get::<String, _>("txn")?.parse().map_err(|_malformed| TABLE)?;
+            let one = Revoked { name: Name::Transaction(id), through: UnixTime::MAX, until: told_until };
+            revoked::put(&mut writing, &one).await?;
+            ran = ran.saturating_add(u64::from(row.try_get::<bool, _>("ran")?));
+            ended.push(one);
+        }
         sqlx::query(
             "INSERT INTO ended (mark, through, until) VALUES (?, ?, ?) ON CONFLICT (mark) DO UPDATE SET \
              through = max(through, excluded.through), until = max(until, excluded.until)",
@@ -36,8 +52,8 @@ impl Store {
         .bind(integer(end.until)?)
         .execute(&mut *writing)
         .await?;
-        writing.commit().await?;
-        u64::try_from(transactions).map_err(|_negative| TABLE)
+        self.commit_for_good(writing).await?;
+        Ok((ended, ran))
     }
 
     /// What is remembered at `now`, the latest first where it is more than is held.
@@ -51,7 +67,7 @@ impl Store {
             .bind(most)
             .fetch_all(&self.readers)
             .await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
+        let read = |row: &SqliteRow| {
             let mark = Mark::read(&row.try_get::<Vec<u8>, _>("mark")?).ok_or(TABLE)?;
             Ok(End { mark, through: time(row.try_get("through")?)?, until: time(row.try_get("until")?)? })
         };

@@ -27,7 +27,7 @@ impl Store {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let sealed: Vec<u8> = row.try_get("token")?;
-        let opened = self.sealer.open(&place(authority, session, scopes), &sealed)?;
+        let opened = self.sealer.open(&place(authority, session, &scopes.to_string()), &sealed)?;
         let text = std::str::from_utf8(&opened).map_err(|_not_utf8| StoreFault::Malformed("keepers"))?;
         RawToken::parse(text.to_owned()).map(Some).map_err(|_length| StoreFault::Malformed("keepers"))
     }
@@ -40,7 +40,7 @@ impl Store {
     ) -> Result<(), StoreFault> {
         let proof = keeper.proof();
         let plain = Zeroizing::new(keeper.raw().expose().as_bytes().to_vec());
-        let sealed = self.sealer.seal(&place(proof.issuer(), proof.session(), scopes), &plain)?;
+        let sealed = self.sealer.seal(&place(proof.issuer(), proof.session(), &scopes.to_string()), &plain)?;
         sqlx::query(
             "INSERT INTO keepers (issuer, sid, scope, token, not_after) VALUES (?, ?, ?, ?, ?) \
              ON CONFLICT (issuer, sid, scope) DO UPDATE SET token = excluded.token, not_after = excluded.not_after",
@@ -57,6 +57,6 @@ impl Store {
 }
 
 /// Unambiguous whatever the parts hold.
-fn place(issuer: &str, session: &str, scopes: &Scopes) -> String {
-    format!("keepers/{}", serde_json::json!([issuer, session, scopes.to_string()]))
+pub(super) fn place(issuer: &str, session: &str, scopes: &str) -> String {
+    format!("keepers/{}", serde_json::json!([issuer, session, scopes]))
 }

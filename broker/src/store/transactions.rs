@@ -1,6 +1,6 @@
 //! Transactions: one row each, from begin to its end.
 
-use identity::{Lifetime, Scopes, SpiffeId, Subject, TransactionId, UnixTime};
+use identity::{Lifetime, Scopes, SpiffeId, Subject, SubjectToken, TransactionId, UnixTime};
 use serde::Deserialize;
 use serde_json::json;
 use sqlx::{Row as _, sqlite::SqliteRow};
@@ -11,6 +11,8 @@ use crate::{
     grant::{Ends, Grant},
     sessions::{Mark, SignIn},
 };
+
+const TABLE: StoreFault = StoreFault::Malformed("transactions");
 
 /// A transaction as it was begun, with its user's groups and roles as the authority said last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +53,32 @@ impl Store {
         keeper: &Keeper,
         now: UnixTime,
     ) -> Result<(), StoreFault> {
-        let proof = keeper.proof();
+        self.write_begin(grant, edge, (keeper.proof(), Some(keeper)), now).await
+    }
+
+    /// Writes a transaction that rests on the user's own token alone.
+    ///
+    /// # Errors
+    /// The [`StoreFault`]; then the transaction was not begun.
+    pub(crate) async fn begin_alone(
+        &self,
+        grant: &Grant,
+        edge: &SpiffeId,
+        token: &SubjectToken,
+        now: UnixTime,
+    ) -> Result<(), StoreFault> {
+        self.write_begin(grant, edge, (token, None), now).await
+    }
+
+    async fn write_begin(
+        &self,
+        grant: &Grant,
+        edge: &SpiffeId,
+        (proof, keeper): (&SubjectToken, Option<&Keeper>),
+        now: UnixTime,
+    ) -> Result<(), StoreFault> {
         let scopes = grant.scopes();
-        let person = self.seal_person(grant.transaction(), grant.subject(), keeper)?;
+        let person = self.seal_person(grant.transaction(), grant.subject(), proof)?;
         let sign_in = SignIn::of(&self.sealer, proof);
         let mut writing = self.writer.begin().await?;
         sqlx::query(
@@ -74,7 +99,9 @@ impl Store {
         .bind(integer(grant.ends().long_not_after.not_after())?)
         .execute(&mut *writing)
         .await?;
-        self.put_keeper(&mut writing, scopes, keeper).await?;
+        if let Some(keeper) = keeper {
+            self.put_keeper(&mut writing, scopes, keeper).await?;
+        }
         Ok(writing.commit().await?)
     }
 
@@ -83,6 +110,10 @@ impl Store {
     /// # Errors
     /// The [`StoreFault`].
     pub(crate) async fn transaction(&self, id: &TransactionId) -> Result<Option<Transaction>, StoreFault> {
+        if let Some(transaction) = self.recent.find(id) {
+            return Ok(Some(Transaction::clone(&transaction)));
+        }
+        let reading = self.recent.reading();
         let row = sqlx::query(
             "SELECT t.*, k.not_after AS keeper_not_after FROM transactions t LEFT JOIN keepers k \
              ON k.issuer = t.authority AND k.sid = t.sid AND k.scope = t.scope WHERE t.txn = ?",
@@ -90,19 +121,15 @@ impl Store {
         .bind(id.as_str())
         .fetch_optional(&self.readers)
         .await?;
-        row.map(|row| self.read(id, &row)).transpose()
+        let transaction = row.map(|row| self.read(id, &row)).transpose()?;
+        if let Some(transaction) = &transaction {
+            self.recent.keep(reading, transaction);
+        }
+        Ok(transaction)
     }
 
-    /// Deletes a transaction before its time.
-    ///
-    /// # Errors
-    /// [`StoreFault::Database`]; then it goes on.
-    pub(crate) async fn end_transaction(&self, id: &TransactionId) -> Result<(), StoreFault> {
-        sqlx::query("DELETE FROM transactions WHERE txn = ?").bind(id.as_str()).execute(&self.writer).await?;
-        Ok(())
-    }
-
-    /// Puts a fresh keeper in place of the one of `transaction`, and its groups and roles into the row.
+    /// Puts a fresh keeper in place of the one of `transaction`, and its groups and roles into the rows of all that rest on
+    /// it: one answer counts for all.
     ///
     /// # Errors
     /// The [`StoreFault`].
@@ -112,17 +139,27 @@ impl Store {
         keeper: &Keeper,
     ) -> Result<Transaction, StoreFault> {
         let proof = keeper.proof();
-        let person = self.seal_person(&transaction.id, &transaction.subject, keeper)?;
         let sign_in = SignIn::of(&self.sealer, proof);
+        let change = self.recent.change();
         let mut writing = self.writer.begin().await?;
-        sqlx::query("UPDATE transactions SET person = ?, confirmed_at = ? WHERE txn = ?")
-            .bind(person)
-            .bind(integer(sign_in.confirmed_at)?)
-            .bind(transaction.id.as_str())
-            .execute(&mut *writing)
+        let resting = sqlx::query("SELECT txn FROM transactions WHERE session_mark = ? AND scope = ?")
+            .bind(sign_in.session.bytes())
+            .bind(transaction.scopes.to_string())
+            .fetch_all(&mut *writing)
             .await?;
+        for row in resting {
+            let id = row.try_get::<String, _>("txn")?.parse().map_err(|_malformed| TABLE)?;
+            // An answer that was overtaken by a younger one takes nothing back.
+            sqlx::query("UPDATE transactions SET person = ?1, confirmed_at = ?2 WHERE txn = ?3 AND confirmed_at <= ?2")
+                .bind(self.seal_person(&id, &transaction.subject, proof)?)
+                .bind(integer(sign_in.confirmed_at)?)
+                .bind(id.as_str())
+                .execute(&mut *writing)
+                .await?;
+        }
         self.put_keeper(&mut writing, &transaction.scopes, keeper).await?;
         writing.commit().await?;
+        change.done();
         Ok(Transaction {
             groups: proof.groups().to_vec(),
             roles: proof.roles().to_vec(),
@@ -133,18 +170,16 @@ impl Store {
     }
 
     /// Whoever reads the file learns nobody's name, and whoever writes to it puts nobody into a group.
-    fn seal_person(&self, id: &TransactionId, subject: &Subject, keeper: &Keeper) -> Result<Vec<u8>, StoreFault> {
-        let proof = keeper.proof();
+    fn seal_person(&self, id: &TransactionId, subject: &Subject, proof: &SubjectToken) -> Result<Vec<u8>, StoreFault> {
         let person = json!({ "subject": subject.as_str(), "groups": proof.groups(), "roles": proof.roles() });
-        Ok(self.sealer.seal(&place(id), person.to_string().as_bytes())?)
+        Ok(self.sealer.seal(&place(id.as_str()), person.to_string().as_bytes())?)
     }
 
     fn read(&self, id: &TransactionId, row: &SqliteRow) -> Result<Transaction, StoreFault> {
-        const TABLE: StoreFault = StoreFault::Malformed("transactions");
         let text = |column: &str| row.try_get::<String, _>(column);
         let mark = |column: &str| Mark::read(&row.try_get::<Vec<u8>, _>(column)?).ok_or(TABLE);
         let ends = |column: &str| Ok::<_, StoreFault>(Lifetime::until(time(row.try_get(column)?)?));
-        let person = self.sealer.open(&place(id), &row.try_get::<Vec<u8>, _>("person")?)?;
+        let person = self.sealer.open(&place(id.as_str()), &row.try_get::<Vec<u8>, _>("person")?)?;
         let Person { subject, groups, roles } = serde_json::from_slice(&person).map_err(|_malformed| TABLE)?;
         let keeper_ends: Option<i64> = row.try_get("keeper_not_after")?;
         Ok(Transaction {
@@ -166,6 +201,6 @@ impl Store {
     }
 }
 
-fn place(id: &TransactionId) -> String {
+pub(super) fn place(id: &str) -> String {
     format!("transactions/{id}")
 }

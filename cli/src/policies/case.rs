@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use identity::{ActorChain, Scopes, SpiffeId, Subject, TrustDomain, workload_id};
-use policies::{Action, Decision, Explanation, MayAsk, Policies, Question, Use};
+use policies::{Action, Administer, Decision, Explanation, MayAsk, Operation, Policies, Question, Use, What};
+use runtime::clock;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -18,7 +19,7 @@ pub(super) struct Written {
     pub(super) case: Option<String>,
     /// SPIFFE ID of who asks.
     pub(super) requester: String,
-    /// `begin`, `exchange` or `use`.
+    /// `begin`, `exchange`, `use` or `administer`.
     pub(super) action: String,
     /// Name in the registry; at `begin` the trust domain, which need not be said.
     #[serde(default)]
@@ -37,12 +38,21 @@ pub(super) struct Written {
     pub(super) scopes: Vec<String>,
     #[serde(default)]
     pub(super) passes_on: Vec<String>,
+    /// At `administer`: `revoke` or `introspect`.
+    #[serde(default)]
+    pub(super) operation: Option<String>,
+    /// At `administer`: `token`, `transaction`, `session`, `user`, `workload` or `key`.
+    #[serde(default)]
+    pub(super) what: Option<String>,
     /// `permit` or `deny`.
     #[serde(default)]
     pub(super) expect: Option<Expect>,
     /// The rules that decide.
     #[serde(default)]
     pub(super) rules: Option<Vec<String>>,
+    /// The rules on trial that would permit it.
+    #[serde(default)]
+    pub(super) would: Option<Vec<String>>,
 }
 
 /// The decision that is expected.
@@ -67,6 +77,8 @@ pub(super) enum Asked {
     ForUser { to: To, person: Person, actors: ActorChain, scopes: Scopes, passes_on: Scopes },
     /// In the own name.
     Own { target: String },
+    /// About the broker itself.
+    Administer { trust_domain: TrustDomain, operation: Operation, what: What },
 }
 
 /// What is called.
@@ -116,8 +128,9 @@ impl Case {
             "begin" => begin(written, requester.as_ref(), &mut mistakes),
             "exchange" => target(written, &mut mistakes).map(To::Exchange),
             "use" => return own(written, requester, mistakes),
+            "administer" => return administer(written, requester, mistakes),
             other => {
-                mistakes.push(format!("action: `{other}` is none of `begin`, `exchange` and `use`"));
+                mistakes.push(format!("action: `{other}` is none of `begin`, `exchange`, `use` and `administer`"));
                 None
             }
         };
@@ -147,11 +160,19 @@ impl Case {
     }
 
     pub(super) fn decide(&self, policies: &Policies) -> Decision {
-        self.put(|question| policies.decide(question), |asked| policies.decide_use(asked))
+        self.put(
+            |question| policies.decide(question),
+            |asked| policies.decide_use(asked),
+            |asked| policies.decide_administer(asked),
+        )
     }
 
     pub(super) fn explain(&self, policies: &Policies) -> Explanation {
-        self.put(|question| policies.explain(question), |asked| policies.explain_use(asked))
+        self.put(
+            |question| policies.explain(question, clock::now()),
+            |asked| policies.explain_use(asked, clock::now()),
+            |asked| policies.explain_administer(asked, clock::now()),
+        )
     }
 
     /// What could be asked instead, of the scopes that are asked.
@@ -159,13 +180,22 @@ impl Case {
         self.put(
             |question| policies.may_ask(question, question.scopes),
             |_asked| MayAsk { scopes: Scopes::none(), anything: false },
+            |_asked| MayAsk { scopes: Scopes::none(), anything: false },
         )
     }
 
-    fn put<T>(&self, for_user: impl FnOnce(&Question<'_>) -> T, own: impl FnOnce(&Use<'_>) -> T) -> T {
+    fn put<T>(
+        &self,
+        for_user: impl FnOnce(&Question<'_>) -> T,
+        own: impl FnOnce(&Use<'_>) -> T,
+        broker: impl FnOnce(&Administer<'_>) -> T,
+    ) -> T {
         let Self { requester, asked } = self;
         match asked {
             Asked::Own { target } => own(&Use { requester, target }),
+            Asked::Administer { trust_domain, operation, what } => {
+                broker(&Administer { requester, trust_domain, operation: *operation, what: *what })
+            }
             Asked::ForUser { to, person, actors, scopes, passes_on } => {
                 let action = match to {
                     To::Begin(trust_domain) => Action::Begin { trust_domain },
@@ -179,6 +209,35 @@ impl Case {
 }
 
 fn own(written: &Written, requester: Option<SpiffeId>, mut mistakes: Vec<String>) -> Result<Case, Vec<String>> {
+    no_user(written, &mut mistakes);
+    let target = target(written, &mut mistakes);
+    match (requester, target) {
+        (Some(requester), Some(target)) if mistakes.is_empty() => Ok(Case { requester, asked: Asked::Own { target } }),
+        _incomplete => Err(mistakes),
+    }
+}
+
+fn administer(written: &Written, requester: Option<SpiffeId>, mut mistakes: Vec<String>) -> Result<Case, Vec<String>> {
+    no_user(written, &mut mistakes);
+    let operation = written.operation.as_deref().and_then(Operation::named);
+    if operation.is_none() {
+        mistakes.push("operation: `administer` is about `revoke` or `introspect`".to_owned());
+    }
+    let what = written.what.as_deref().and_then(What::named);
+    if what.is_none() {
+        let known = "`token`, `transaction`, `session`, `user`, `workload` or `key`";
+        mistakes.push(format!("what: `administer` is about a {known}"));
+    }
+    let domain = begin(written, requester.as_ref(), &mut mistakes);
+    match (requester, domain, operation, what) {
+        (Some(requester), Some(To::Begin(trust_domain)), Some(operation), Some(what)) if mistakes.is_empty() => {
+            Ok(Case { requester, asked: Asked::Administer { trust_domain, operation, what } })
+        }
+        _incomplete => Err(mistakes),
+    }
+}
+
+fn no_user(written: &Written, mistakes: &mut Vec<String>) {
     let of_a_user = [
         ("subject", written.subject.is_some()),
         ("groups", !written.groups.is_empty()),
@@ -188,12 +247,8 @@ fn own(written: &Written, requester: Option<SpiffeId>, mut mistakes: Vec<String>
         ("passes_on", !written.passes_on.is_empty()),
     ];
     let meaningless = of_a_user.into_iter().filter(|(_key, stands)| *stands);
-    mistakes.extend(meaningless.map(|(key, _stands)| format!("{key}: has no meaning at `use`, where no user is")));
-    let target = target(written, &mut mistakes);
-    match (requester, target) {
-        (Some(requester), Some(target)) if mistakes.is_empty() => Ok(Case { requester, asked: Asked::Own { target } }),
-        _incomplete => Err(mistakes),
-    }
+    let action = &written.action;
+    mistakes.extend(meaningless.map(|(key, _stands)| format!("{key}: has no meaning at `{action}`, where no user is")));
 }
 
 fn begin(written: &Written, requester: Option<&SpiffeId>, mistakes: &mut Vec<String>) -> Option<To> {
@@ -203,7 +258,7 @@ fn begin(written: &Written, requester: Option<&SpiffeId>, mistakes: &mut Vec<Str
     match TrustDomain::new(name) {
         Ok(domain) if domain.as_str() == name => Some(To::Begin(domain)),
         Ok(_) | Err(_) => {
-            mistakes.push(format!("target: `{name}` is no trust domain, which is what `begin` is about"));
+            mistakes.push(format!("target: `{name}` is no trust domain, which is what `{}` is about", written.action));
             None
         }
     }

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use policies::{Checked, Policies};
+use runtime::clock;
 
 use super::{FAILED, USAGE, counted, registry, shown};
 use crate::output;
@@ -23,7 +24,7 @@ pub(super) fn main(options: &Options) -> ExitCode {
         Ok(known) => known,
         Err(told) => return output::refuse(&told, FAILED),
     };
-    let Checked { rules, problems, warnings } = Policies::check(&options.folder, known.as_ref());
+    let Checked { rules, problems, warnings } = Policies::check(&options.folder, known.as_ref(), clock::now());
     for warning in &warnings {
         output::pass_on(shown(warning).as_bytes());
     }

@@ -1,5 +1,7 @@
-//! `countersign policies diff`: which grants of a record other rules would refuse. What the record does not say of the
+//! `countersign policies diff`: which decisions of a record other rules would change. What the record does not say of the
 //! user is tried for everybody whom the rules tell apart and for whom the old rules decide as the record says.
+
+mod report;
 
 use std::{
     collections::BTreeMap,
@@ -9,21 +11,19 @@ use std::{
     process::ExitCode,
 };
 
-use policies::{Decision, Policies};
+use identity::Refusal;
+use policies::{Decision, Denial, Policies};
 
+use self::report::Report;
 use super::{
     FAILED, USAGE,
-    case::{Asked, Case, To},
-    counted, explain,
-    line::{self, Granted, Left},
+    case::{Asked, Case},
+    explain,
+    line::{self, Decided, Left, Recorded},
     load,
     people::People,
 };
-use crate::{
-    look::Look,
-    output,
-    text::{Line, Tone},
-};
+use crate::{look::Look, output};
 
 /// Longest line of a record in bytes: eight actors and 64 scopes fit many times.
 const LINE_LENGTH_MAX: u64 = 256 * 1024;
@@ -47,20 +47,22 @@ pub(crate) struct Options {
 /// What a record holds, each question once.
 #[derive(Debug, Default)]
 struct Record {
-    grants: Vec<(Granted, u64)>,
+    decisions: Vec<(Recorded, u64)>,
     left: BTreeMap<Left, u64>,
+    /// What rules on trial would have done, by rule.
+    trials: BTreeMap<(String, &'static str), u64>,
 }
 
-/// What becomes of a recorded grant.
+/// What becomes of a recorded decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
-    /// Still allowed.
+    /// As it was.
     Kept,
-    /// Refused for everybody who can have got it.
-    Refused(String),
-    /// Refused for some of them, or not everybody could be tried.
+    /// The other way for everybody of whom it can have been; why, where it would be refused.
+    Turned(String),
+    /// The other way for some of them, or not everybody could be tried.
     Depends(String),
-    /// The old rules do not allow it either, or by other rules.
+    /// The old rules do not decide so either, or by other rules.
     Unexplained,
 }
 
@@ -73,159 +75,113 @@ pub(super) fn main(options: &Options) -> ExitCode {
         Ok(record) => record,
         Err(error) => return output::refuse(&format!("{}: {error}", options.record.display()), USAGE),
     };
-    if record.grants.is_empty() {
-        return output::refuse(&format!("{}: no grant in it that could be replayed", options.record.display()), USAGE);
+    if record.decisions.is_empty() {
+        let told = format!("{}: no decision in it that could be replayed", options.record.display());
+        return output::refuse(&told, USAGE);
     }
     let mut report = Report::default();
-    for (granted, count) in &record.grants {
-        match Case::of(&granted.written) {
-            Ok(case) => report.add(&case, fate(&case, granted, &old, &new), *count),
-            Err(_mistakes) => report.unreadable = report.unreadable.saturating_add(*count),
+    for (recorded, count) in &record.decisions {
+        match Case::of(&recorded.written) {
+            Ok(case) => report.add(&case, &recorded.decided, fate(&case, recorded, &old, &new), *count),
+            Err(_mistakes) => report.add_unreadable(*count),
         }
     }
     let look = Look::of_stdout();
-    let told: String = report.lines(&record.left).iter().map(|line| line.render(look)).collect();
-    let changes = report.changes();
-    if !output::wrote(&told) || changes { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
+    let told: String = report.lines(&record).iter().map(|line| line.render(look)).collect();
+    if !output::wrote(&told) || report.changes() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
 }
 
 fn read(file: &Path) -> io::Result<Record> {
+    // Opening anything but a file, such as a pipe, could wait for ever.
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
     let mut reader = BufReader::new(File::open(file)?);
-    let mut counts: BTreeMap<String, (Granted, u64)> = BTreeMap::new();
-    let mut left: BTreeMap<Left, u64> = BTreeMap::new();
+    let mut record = Record::default();
+    let mut counts: BTreeMap<String, (Recorded, u64)> = BTreeMap::new();
     let mut bytes = Vec::new();
     loop {
         bytes.clear();
         if reader.by_ref().take(LINE_LENGTH_MAX).read_until(b'\n', &mut bytes)? == 0 {
-            return Ok(Record { grants: counts.into_values().collect(), left });
+            record.decisions = counts.into_values().collect();
+            return Ok(record);
         }
-        match line::granted(String::from_utf8_lossy(&bytes).trim_end()) {
-            Ok(granted) => {
-                let key = format!("{granted:?}");
+        let text = String::from_utf8_lossy(&bytes);
+        for (rule, done) in
+            line::trials(text.trim_end()).iter().flat_map(|(rules, done)| rules.iter().map(|r| (r, *done)))
+        {
+            add(record.trials.entry((rule.clone(), done)).or_default());
+        }
+        match line::recorded(text.trim_end()) {
+            Ok(recorded) => {
+                let key = format!("{recorded:?}");
                 if counts.len() >= QUESTIONS_MAX && !counts.contains_key(&key) {
-                    return Err(io::Error::other(format!(
-                        "more than {QUESTIONS_MAX} different questions: give a part of it"
-                    )));
+                    let told = format!("more than {QUESTIONS_MAX} different questions: give a part of it");
+                    return Err(io::Error::other(told));
                 }
-                let (_granted, count) = counts.entry(key).or_insert((granted, 0));
-                *count = count.saturating_add(1);
+                add(&mut counts.entry(key).or_insert((recorded, 0)).1);
             }
-            Err(why) => {
-                let count = left.entry(why).or_default();
-                *count = count.saturating_add(1);
-            }
+            Err(why) => add(record.left.entry(why).or_default()),
         }
     }
 }
 
-fn fate(case: &Case, granted: &Granted, old: &Policies, new: &Policies) -> Fate {
+fn add(count: &mut u64) {
+    *count = count.saturating_add(1);
+}
+
+fn fate(case: &Case, recorded: &Recorded, old: &Policies, new: &Policies) -> Fate {
     let (before, after) = (case.explain(old), case.explain(new));
     let people = match case.asked {
         Asked::ForUser { .. } => People::of([&before, &after]),
-        Asked::Own { .. } => People { each: Vec::new(), everybody: true },
+        Asked::Own { .. } | Asked::Administer { .. } => People { each: Vec::new(), everybody: true },
     };
     let cases: Vec<Case> = match people.each.as_slice() {
         [] => vec![case.clone()],
         people => people.iter().map(|person| case.with_person(person)).collect(),
     };
-    // With another set than the one that decided, only that it is allowed can be compared.
-    let same_set = granted.set == old.digest();
-    let allowed = |case: &&Case| match case.decide(old) {
-        Decision::Permitted(permitted) => !same_set || permitted.rules() == granted.rules,
-        Decision::Denied(_) => false,
-    };
-    let possible: Vec<&Case> = cases.iter().filter(allowed).collect();
-    let refused: Vec<&&Case> =
-        possible.iter().filter(|case| !matches!(case.decide(new), Decision::Permitted(_))).collect();
-    let Some(first) = refused.first() else {
+    // With another set than the one that decided, only whether it is allowed can be compared.
+    let same_set = recorded.set == old.digest();
+    let possible: Vec<&Case> =
+        cases.iter().filter(|case| decided_so(&case.decide(old), &recorded.decided, same_set)).collect();
+    let turned: Vec<&&Case> = possible.iter().filter(|case| turns(&case.decide(new), &recorded.decided)).collect();
+    let Some(first) = turned.first() else {
         return match (possible.is_empty(), people.everybody) {
             (true, _) => Fate::Unexplained,
             (false, true) => Fate::Kept,
             (false, false) => Fate::Depends("the rules name too many groups and roles to try all".to_owned()),
         };
     };
-    let why = explain::why(&first.explain(new));
-    if refused.len() == possible.len() && people.everybody { Fate::Refused(why) } else { Fate::Depends(why) }
+    let why = match first.decide(new) {
+        Decision::Permitted(permitted) => format!("by `{}`", permitted.rules().join("`, `")),
+        Decision::Denied(_) => explain::why(&first.explain(new)),
+    };
+    if turned.len() == possible.len() && people.everybody { Fate::Turned(why) } else { Fate::Depends(why) }
 }
 
-/// What is told in the end: each kind of grant with how often it stands in the record.
-#[derive(Debug, Default)]
-struct Report {
-    kept: u64,
-    unreadable: u64,
-    unexplained: u64,
-    refused: BTreeMap<String, (String, u64)>,
-    depends: BTreeMap<String, (String, u64)>,
-}
-
-impl Report {
-    fn add(&mut self, case: &Case, fate: Fate, count: u64) {
-        let mut put = |refused: bool, why: String| {
-            let kinds = if refused { &mut self.refused } else { &mut self.depends };
-            let (_why, sum) = kinds.entry(words(case)).or_insert((why, 0));
-            *sum = sum.saturating_add(count);
-        };
-        match fate {
-            Fate::Kept => self.kept = self.kept.saturating_add(count),
-            Fate::Unexplained => self.unexplained = self.unexplained.saturating_add(count),
-            Fate::Refused(why) => put(true, why),
-            Fate::Depends(why) => put(false, why),
-        }
-    }
-
-    fn changes(&self) -> bool {
-        !self.refused.is_empty() || !self.depends.is_empty()
-    }
-
-    fn lines(&self, left: &BTreeMap<Left, u64>) -> Vec<Line> {
-        let mut lines = Vec::new();
-        for (title, kinds) in [
-            ("Would be refused", &self.refused),
-            ("Depends on who the user was, which the record does not say", &self.depends),
-        ] {
-            if kinds.is_empty() {
-                continue;
-            }
-            lines.push(Line::new().add(title, Tone::Title));
-            for (what, (why, count)) in kinds {
-                lines.push(Line::indented(2).add(of(*count, "time"), Tone::Bad).add(what, Tone::Plain));
-                lines.push(Line::indented(4).add(why, Tone::Plain));
-            }
-            lines.push(Line::empty());
-        }
-        lines.push(Line::new().add(format!("{} would still be allowed.", of(self.kept, "grant")), Tone::Plain));
-        if self.unexplained > 0 {
-            let told = "not as the old rules would decide for anybody: were they the rules of that time?";
-            lines.push(Line::new().add(format!("{} {told}", of(self.unexplained, "grant")), Tone::Plain));
-        }
-        let mut left = left.clone();
-        if self.unreadable > 0 {
-            let count = left.entry(Left::Unreadable).or_default();
-            *count = count.saturating_add(self.unreadable);
-        }
-        for (why, count) in &left {
-            lines.push(Line::hanging(0, 2).add(format!("Not replayed: {count} {}.", why.why()), Tone::Plain));
-        }
-        lines
+/// Whether rules that say this can have decided as was recorded.
+fn decided_so(decision: &Decision, recorded: &Decided, same_set: bool) -> bool {
+    match (decision, recorded) {
+        (Decision::Permitted(permitted), Decided::Granted(rules)) => !same_set || permitted.rules() == rules,
+        (Decision::Denied(denial), Decided::Refused(code)) => !same_set || speaks(denial, code),
+        (Decision::Permitted(_), Decided::Refused(_)) | (Decision::Denied(_), Decided::Granted(_)) => false,
     }
 }
 
-fn of(count: u64, what: &str) -> String {
-    usize::try_from(count).map_or_else(|_huge| format!("{count} {what}s"), |count| counted(count, what))
+/// Whether a denial is told with this code; `scope.not_permitted` stands for any, where less would be permitted.
+fn speaks(denial: &Denial, code: &Refusal) -> bool {
+    match denial {
+        Denial::Error(_) => false,
+        Denial::NoRule => matches!(code, Refusal::PolicyNoRule | Refusal::ScopeNotPermitted),
+        Denial::Forbidden(rule) => {
+            *code == Refusal::ScopeNotPermitted || *code == Refusal::PolicyForbidden(rule.clone())
+        }
+    }
 }
 
-fn words(case: &Case) -> String {
-    let requester = &case.requester;
-    match &case.asked {
-        Asked::Own { target } => format!("{requester} called {target} in its own name"),
-        Asked::ForUser { to, scopes, passes_on, .. } => {
-            let what = match to {
-                To::Begin(domain) => format!("{requester} began in {domain}"),
-                To::Exchange(target) => format!("{requester} called {target}"),
-            };
-            let scopes = if scopes.is_empty() { "no scope".to_owned() } else { format!("`{scopes}`") };
-            let passed = if passes_on.is_empty() { String::new() } else { format!(", passing `{passes_on}` on") };
-            format!("{what} with {scopes}{passed}")
-        }
+fn turns(decision: &Decision, recorded: &Decided) -> bool {
+    match recorded {
+        Decided::Granted(_) => matches!(decision, Decision::Denied(_)),
+        Decided::Refused(_) => matches!(decision, Decision::Permitted(_)),
     }
 }

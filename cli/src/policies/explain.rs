@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use identity::Scopes;
 use policies::{Considered, Decision, Denial, Explanation, Policies};
+use runtime::clock;
 
 use super::{
     USAGE,
@@ -125,6 +126,38 @@ fn told(case: &Case, policies: &Policies) -> Vec<Line> {
             }
         }
     }
+    lines.extend(on_trial(&explanation));
+    lines
+}
+
+/// What each rule on trial that is about the question would say to it.
+fn on_trial(explanation: &Explanation) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for rule in explanation.rules.iter().filter(|rule| rule.elsewhere.is_empty()) {
+        let Some(trial) = &rule.observed else { continue };
+        let through = trial.through();
+        let (said, each): (String, &[String]) = if trial.is_over(clock::now()) {
+            (format!("its trial ended with {through}; it does nothing"), &[])
+        } else if rule.error.is_some() {
+            ("cannot be evaluated; in force it would refuse, whatever others say:".to_owned(), rule.error.as_slice())
+        } else if rule.applies() {
+            let so = match &explanation.decision {
+                Decision::Permitted(_) => "would permit it too",
+                Decision::Denied(Denial::NoRule) => "would permit it",
+                Decision::Denied(Denial::Forbidden(_) | Denial::Error(_)) => {
+                    "would permit it, were it not refused above"
+                }
+            };
+            (format!("{so} (on trial through {through})"), &[])
+        } else {
+            (format!("would permit it (on trial through {through}), but:"), &rule.unmet)
+        };
+        if lines.is_empty() {
+            lines.extend([Line::empty(), Line::new().add("On trial, which decides nothing", Tone::Title)]);
+        }
+        lines.push(rule_line(rule).add(said, Tone::Plain));
+        lines.extend(each.iter().map(|words| Line::indented(4).add(format!("- {words}"), Tone::Plain)));
+    }
     lines
 }
 
@@ -148,6 +181,9 @@ fn question(case: &Case) -> Vec<Line> {
     let mut lines = vec![cell("requester", case.requester.to_string())];
     match &case.asked {
         Asked::Own { target } => lines.push(cell("asks", format!("to call {target} in its own name"))),
+        Asked::Administer { operation, what, .. } => {
+            lines.push(cell("asks", format!("the broker to {} a {}", operation.name(), what.name())));
+        }
         Asked::ForUser { to, person: Person { subject, groups, roles }, actors, scopes, passes_on } => {
             lines.push(cell(
                 "asks",
@@ -177,7 +213,7 @@ fn rule_line(rule: &Considered) -> Line {
 
 /// For each rule that matters, what it lacks.
 fn changes(explanation: &Explanation) -> Vec<Line> {
-    let rules = || explanation.rules.iter();
+    let rules = || explanation.rules.iter().filter(|rule| rule.is_in_force());
     let mut lines = Vec::new();
     let mut add = |rule: &Considered, said: &str, each: &[String]| {
         lines.push(rule_line(rule).add(said, Tone::Plain));
@@ -216,7 +252,7 @@ fn changes(explanation: &Explanation) -> Vec<Line> {
 
 /// Why rules refuse, in one line.
 pub(super) fn why(explanation: &Explanation) -> String {
-    let rules = || explanation.rules.iter();
+    let rules = || explanation.rules.iter().filter(|rule| rule.is_in_force());
     let forbids: Vec<String> = rules()
         .filter(|rule| !rule.permits && rule.applies())
         .map(|rule| format!("`{}` forbids it", rule.id))

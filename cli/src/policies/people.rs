@@ -23,8 +23,8 @@ impl People {
     /// each combination of the groups and roles that they name. Of too many only those in none, in one and in all.
     pub(super) fn of<'a>(explanations: impl IntoIterator<Item = &'a Explanation>) -> Self {
         let rules = explanations.into_iter().flat_map(|explanation| &explanation.rules);
-        let named: BTreeSet<&Named> =
-            rules.filter(|rule| rule.elsewhere.is_empty()).flat_map(|rule| &rule.people).collect();
+        let speaking = rules.filter(|rule| rule.is_in_force() && rule.elsewhere.is_empty());
+        let named: BTreeSet<&Named> = speaking.flat_map(|rule| &rule.people).collect();
         let users = named.iter().filter_map(|name| match name {
             Named::User(user) => user.parse::<Subject>().ok(),
             Named::Group(_) | Named::Role(_) => None,

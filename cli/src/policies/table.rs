@@ -37,6 +37,8 @@ struct Row {
     place: String,
     case: Case,
     expected: Verdict,
+    /// Rules on trial that would permit it; `None`: not looked at.
+    would: Option<BTreeSet<String>>,
 }
 
 /// A decision and the rules that made it.
@@ -95,7 +97,8 @@ fn beside(folder: &Path) -> PathBuf {
 /// Every case of every file, or every mistake.
 fn rows(folder: &Path) -> Result<Vec<Row>, Vec<String>> {
     let unreadable = |path: &Path, error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
-    let files = yaml_files(folder).map_err(|error| vec![unreadable(folder, error)])?;
+    let missing = |error| vec![format!("{}; cases lie there, or where --cases says", unreadable(folder, error))];
+    let files = yaml_files(folder).map_err(missing)?;
     let (mut rows, mut mistakes) = (Vec::new(), Vec::new());
     for file in &files {
         let text = content(file).map_err(|error| unreadable(file, error));
@@ -118,8 +121,9 @@ fn row(file: &Path, written: &Spanned<Written>) -> Result<Row, Vec<String>> {
     let (line, column) = (written.referenced.line(), written.referenced.column());
     let mut mistakes = Vec::new();
     let understood = case::understood(file, written).map_err(|found| mistakes.extend(found)).ok();
-    let Written { case: name, expect, rules, .. } = &written.value;
-    let rules: Option<BTreeSet<String>> = rules.as_ref().map(|rules| rules.iter().cloned().collect());
+    let Written { case: name, expect, rules, would, .. } = &written.value;
+    let names = |rules: &Option<Vec<String>>| rules.as_ref().map(|rules| rules.iter().cloned().collect());
+    let (rules, would): (Option<BTreeSet<String>>, Option<BTreeSet<String>>) = (names(rules), names(would));
     let expected = match (expect, rules) {
         (Some(Expect::Permit), Some(rules)) if !rules.is_empty() => Some(Verdict::Permit(rules)),
         (Some(Expect::Permit), _none) => {
@@ -134,7 +138,7 @@ fn row(file: &Path, written: &Spanned<Written>) -> Result<Row, Vec<String>> {
     };
     let place = at(file, line, column, name.as_deref().unwrap_or("a case without a name"));
     match (understood, expected) {
-        (Some(case), Some(expected)) if mistakes.is_empty() => Ok(Row { place, case, expected }),
+        (Some(case), Some(expected)) if mistakes.is_empty() => Ok(Row { place, case, expected, would }),
         _incomplete => Err(mistakes),
     }
 }
@@ -143,13 +147,19 @@ fn put(policies: &Policies, rows: &[Row]) -> Outcome {
     let mut outcome = Outcome { cases: rows.len(), ..Outcome::default() };
     let mut tried = BTreeSet::new();
     let mut known = BTreeSet::new();
-    for Row { place, case, expected } in rows {
+    for Row { place, case, expected, would } in rows {
         let explanation = case.explain(policies);
         known.extend(explanation.rules.iter().map(|rule| rule.id.clone()));
         let found = Verdict::of(&explanation);
-        tried.extend(found.rules().cloned());
+        let permitting = explanation.would.as_ref().filter(|would| would.allow);
+        let permitting: BTreeSet<String> = permitting.into_iter().flat_map(|would| would.rules.clone()).collect();
+        tried.extend(found.rules().chain(&permitting).cloned());
         if found != *expected {
             outcome.otherwise.push(format!("{place}: expected {}, found {}", expected.words(), found.words()));
+        }
+        if let Some(would) = would.as_ref().filter(|would| **would != permitting) {
+            let (expected, found) = (named(would), named(&permitting));
+            outcome.otherwise.push(format!("{place}: expected on trial: permit by {expected}, found {found}"));
         }
     }
     outcome.untried = known.difference(&tried).cloned().collect();
@@ -179,15 +189,18 @@ impl Verdict {
     }
 
     fn words(&self) -> String {
-        let named = |rules: &BTreeSet<String>| match rules.len() {
-            0 => "no rule".to_owned(),
-            _some => rules.iter().map(|rule| format!("`{rule}`")).collect::<Vec<_>>().join(", "),
-        };
         match self {
             Self::Permit(rules) => format!("permit by {}", named(rules)),
             Self::Deny(rules) => format!("deny by {}", named(rules)),
             Self::Error(error) => format!("a rule that cannot be evaluated: {error}"),
         }
+    }
+}
+
+fn named(rules: &BTreeSet<String>) -> String {
+    match rules.len() {
+        0 => "no rule".to_owned(),
+        _some => rules.iter().map(|rule| format!("`{rule}`")).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -201,9 +214,16 @@ mod tests {
 
     #[test]
     fn the_default_rules_decide_as_their_cases_say_and_each_of_them_is_tried() {
-        let policies = Policies::load(&ours("default")).expect("the default rules load");
+        let policies = Policies::load(&ours("default"), runtime::clock::now()).expect("the default rules load");
         let rows = rows(&ours("cases")).expect("the cases are right");
         assert!(rows.len() >= 15, "{}", rows.len());
+        assert_eq!(put(&policies, &rows), Outcome { cases: rows.len(), ..Outcome::default() });
+    }
+
+    #[test]
+    fn the_examples_decide_as_their_cases_say_and_each_of_them_is_tried() {
+        let policies = Policies::load(&ours("examples"), runtime::clock::now()).expect("the examples load");
+        let rows = rows(&beside(&ours("examples"))).expect("the cases are right");
         assert_eq!(put(&policies, &rows), Outcome { cases: rows.len(), ..Outcome::default() });
     }
 

@@ -9,10 +9,10 @@ use dev::{
 };
 use http::Method;
 use identity::{KeySet, workload_id};
+use runtime::causes::causes;
 use tokio::time::timeout;
 
 use super::{kind::Kind, parts::Parts};
-use crate::causes::causes;
 
 /// Longest file of keys in bytes, and one more, so that a longer one is told as such.
 const FILE_LENGTH_MAX: u64 = 1024 * 1024 + 1;

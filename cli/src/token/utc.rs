@@ -28,7 +28,7 @@ pub(super) fn utc(time: UnixTime) -> String {
 }
 
 /// `in 48 s`, `12 min ago`, `now`.
-pub(super) fn relative(time: UnixTime, now: UnixTime) -> String {
+pub(crate) fn relative(time: UnixTime, now: UnixTime) -> String {
     let (ahead, ago) = (now.until(time).as_secs(), time.until(now).as_secs());
     match (ahead, ago) {
         (0, 0) => "now".to_owned(),

@@ -2,6 +2,8 @@
 //! A private key leaves this file only inside the X509-SVID of the workload that it was made for; none is ever
 //! written to disk, logged or shown by `Debug`.
 
+mod forge;
+
 use std::{fmt, time::Duration};
 
 use aws_lc_rs::{
@@ -17,6 +19,9 @@ use rcgen::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+use self::forge::Federated;
+pub use self::forge::OddX509;
 
 /// How far `notBefore` lies back, as SPIRE does it: clocks of two hosts differ.
 const BACKDATE: Duration = Duration::from_secs(10);
@@ -54,6 +59,7 @@ pub(super) struct Authority {
     trust_domain: TrustDomain,
     certificates: Vec<CertifiedIssuer<'static, KeyPair>>,
     jwt_keys: Vec<JwtKey>,
+    federated: Option<Federated>,
 }
 
 /// A certificate with its private key (PKCS#8), both DER.
@@ -70,7 +76,7 @@ struct JwtKey {
 impl Authority {
     pub(super) fn new(trust_domain: TrustDomain, now: UnixTime) -> Result<Self, AuthorityFault> {
         let certificates = vec![certificate_authority(&trust_domain, now)?];
-        Ok(Self { trust_domain, certificates, jwt_keys: vec![JwtKey::generate()?] })
+        Ok(Self { trust_domain, certificates, jwt_keys: vec![JwtKey::generate()?], federated: None })
     }
 
     /// Makes a new X.509 authority; X509-SVIDs must be issued anew after it.

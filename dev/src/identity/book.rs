@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use identity::{KeySet, SpiffeId, TrustDomain, UnixTime};
 use runtime::shutdown::Shutdown;
+use serde_json::{Map, Value};
 use tokio::{sync::watch, time};
 
 use super::{
-    authority::{Authority, AuthorityFault, Old, X509},
+    authority::{Authority, AuthorityFault, OddX509, Old, X509},
     lives::Lives,
     process::Process,
     wire::Identity,
@@ -60,6 +61,8 @@ pub(super) enum BookFault {
     NotRegistered(u32),
     #[error("`{0}` is not in this trust domain, or has no path")]
     Foreign(SpiffeId),
+    #[error("`{0}` is no other trust domain")]
+    NoOtherDomain(String),
     #[error("a process holds 1 to {IDENTITIES_MAX} identities")]
     Identities,
     #[error("more than {REGISTRATIONS_MAX} processes")]
@@ -189,6 +192,36 @@ impl Book {
     pub(super) fn set_lives(&self, lives: Lives) {
         self.lives.send_replace(lives);
         self.renew();
+    }
+
+    /// Publishes the keys of another trust domain, too.
+    pub(super) fn federate(&self, domain: &str) -> Result<(), BookFault> {
+        let other = TrustDomain::new(domain).ok().filter(|other| *other != self.trust_domain);
+        let other = other.ok_or_else(|| BookFault::NoOtherDomain(domain.to_owned()))?;
+        let mut contents = self.contents();
+        contents.authority.federate(other)?;
+        self.changed(contents);
+        Ok(())
+    }
+
+    /// The JWK set of the other trust domain.
+    pub(super) fn federated_bundle(&self) -> Option<(String, Vec<u8>)> {
+        self.contents().authority.federated_bundle()
+    }
+
+    /// See [`Authority::forge_jwt`].
+    pub(super) fn forge_jwt(
+        &self,
+        federated: bool,
+        header: Map<String, Value>,
+        claims: &Value,
+    ) -> Result<String, BookFault> {
+        Ok(self.contents().authority.forge_jwt(federated, header, claims)?)
+    }
+
+    /// See [`Authority::forge_x509`].
+    pub(super) fn forge_x509(&self, id: &SpiffeId, odd: OddX509, now: UnixTime) -> Result<X509, BookFault> {
+        Ok(self.contents().authority.forge_x509(id, odd, now)?)
     }
 
     fn renew(&self) {

@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use runtime::{clock, shutdown::Shutdown};
 use tokio::{io::BufReader, net::UnixStream};
 
@@ -40,8 +41,11 @@ pub(super) async fn serve(channel: UnixStream, book: Arc<Book>, shutdown: Shutdo
         };
         let answered = match request {
             Ok(Some(Request { number, command })) => {
-                let refused = obey(command, &book, &shutdown).err().map(|fault| fault.to_string());
-                wire::write(&mut channel, &Answer { number, refused }).await
+                let (refused, given) = match obey(command, &book, &shutdown) {
+                    Ok(given) => (None, given),
+                    Err(fault) => (Some(fault.to_string()), Vec::new()),
+                };
+                wire::write(&mut channel, &Answer { number, refused, given }).await
             }
             Ok(None) => {
                 tracing::info!("the supervisor closed the control channel");
@@ -57,19 +61,27 @@ pub(super) async fn serve(channel: UnixStream, book: Arc<Book>, shutdown: Shutdo
     shutdown.trigger();
 }
 
-fn obey(command: Command, book: &Arc<Book>, shutdown: &Shutdown) -> Result<(), BookFault> {
+fn obey(command: Command, book: &Arc<Book>, shutdown: &Shutdown) -> Result<Vec<String>, BookFault> {
     match command {
         Command::Register { pid, identities } => {
             let process = book.register(pid, identities)?;
             shutdown.spawn("identity-process", book::outlive(Arc::clone(book), process, shutdown.clone()));
-            Ok(())
         }
-        Command::Remove { pid } => book.remove(pid),
-        Command::RotateCa { old } => book.rotate_ca(old, clock::now()),
-        Command::RotateJwtKey { old } => book.rotate_jwt_key(old),
-        Command::SetLives(lives) => {
-            book.set_lives(lives);
-            Ok(())
+        Command::Remove { pid } => book.remove(pid)?,
+        Command::RotateCa { old } => book.rotate_ca(old, clock::now())?,
+        Command::RotateJwtKey { old } => book.rotate_jwt_key(old)?,
+        Command::SetLives(lives) => book.set_lives(lives),
+        Command::Federate { trust_domain } => book.federate(&trust_domain)?,
+        Command::ForgeJwt { federated, header, claims } => {
+            return Ok(vec![book.forge_jwt(federated, header, &claims)?]);
+        }
+        Command::ForgeX509 { of, odd } => {
+            let forged = book.forge_x509(&of.spiffe_id, odd, clock::now())?;
+            return Ok(vec![
+                BASE64_URL_SAFE_NO_PAD.encode(&forged.certificate),
+                BASE64_URL_SAFE_NO_PAD.encode(&forged.private_key),
+            ]);
         }
     }
+    Ok(Vec::new())
 }

@@ -3,11 +3,13 @@
 
 use std::{io, os::fd::OwnedFd, os::unix::net::UnixStream as StdUnixStream, time::Duration};
 
-use identity::SpiffeId;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use identity::{SpiffeId, TrustDomain};
+use serde_json::{Map, Value};
 use tokio::{io::BufReader, net::UnixStream, sync::Mutex, time};
 
 use super::{
-    Lives, Old,
+    Lives, OddX509, Old,
     wire::{self, Answer, Command, Identity, Request},
 };
 
@@ -100,21 +102,59 @@ impl Registrar {
         self.send(Command::SetLives(lives)).await
     }
 
-    /// Dropped half-way, the command may have been done; its answer is skipped by the next call.
+    /// Publishes the keys of another trust domain, too.
+    ///
+    /// # Errors
+    /// The [`RegistrarFault`]; refused for the own one.
+    pub async fn federate(&self, domain: &TrustDomain) -> Result<(), RegistrarFault> {
+        self.send(Command::Federate { trust_domain: domain.to_string() }).await
+    }
+
+    /// A JWS of a JWT-SVID's header, changed by `header` (`null` removes), over any claims; by the key of the other trust
+    /// domain where `federated` says so.
+    ///
+    /// # Errors
+    /// The [`RegistrarFault`]; refused without another trust domain.
+    pub async fn forge_jwt(
+        &self,
+        federated: bool,
+        header: Map<String, Value>,
+        claims: Value,
+    ) -> Result<String, RegistrarFault> {
+        let given = self.ask(Command::ForgeJwt { federated, header, claims }).await?;
+        given.into_iter().next().ok_or(RegistrarFault::Closed)
+    }
+
+    /// A certificate of `id` that is wrong as `odd` says, and its key (PKCS#8), both DER.
+    ///
+    /// # Errors
+    /// The [`RegistrarFault`].
+    pub async fn forge_x509(&self, id: &SpiffeId, odd: OddX509) -> Result<(Vec<u8>, Vec<u8>), RegistrarFault> {
+        let of = Identity { spiffe_id: id.clone(), hint: String::new() };
+        let given = self.ask(Command::ForgeX509 { of, odd }).await?;
+        let mut decoded = given.iter().map(|text| BASE64_URL_SAFE_NO_PAD.decode(text).unwrap_or_default());
+        decoded.next().zip(decoded.next()).ok_or(RegistrarFault::Closed)
+    }
+
     async fn send(&self, command: Command) -> Result<(), RegistrarFault> {
+        self.ask(command).await.map(drop)
+    }
+
+    /// Dropped half-way, the command may have been done; its answer is skipped by the next call.
+    async fn ask(&self, command: Command) -> Result<Vec<String>, RegistrarFault> {
         let mut channel = self.0.lock().await;
         time::timeout(ANSWER_WAIT, channel.ask(command)).await.map_err(|_elapsed| RegistrarFault::Late)?
     }
 }
 
 impl Channel {
-    async fn ask(&mut self, command: Command) -> Result<(), RegistrarFault> {
+    async fn ask(&mut self, command: Command) -> Result<Vec<String>, RegistrarFault> {
         self.number = self.number.wrapping_add(1);
         wire::write(&mut self.stream, &Request { number: self.number, command }).await?;
         loop {
             let answer: Answer = wire::read(&mut self.stream).await?.ok_or(RegistrarFault::Closed)?;
             if answer.number == self.number {
-                return answer.refused.map_or(Ok(()), |reason| Err(RegistrarFault::Refused(reason)));
+                return answer.refused.map_or(Ok(answer.given), |reason| Err(RegistrarFault::Refused(reason)));
             }
         }
     }

@@ -5,9 +5,10 @@ use std::io;
 
 use identity::SpiffeId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _};
+use serde_json::{Map, Value};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::{Lives, Old};
+use super::{Lives, OddX509, Old};
 
 /// Longest line in bytes: 16 identities of 2 KiB fit.
 const LINE_LENGTH_MAX: u64 = 64 * 1024;
@@ -24,11 +25,33 @@ pub(super) struct Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Command {
-    Register { pid: u32, identities: Vec<Identity> },
-    Remove { pid: u32 },
-    RotateCa { old: Old },
-    RotateJwtKey { old: Old },
+    Register {
+        pid: u32,
+        identities: Vec<Identity>,
+    },
+    Remove {
+        pid: u32,
+    },
+    RotateCa {
+        old: Old,
+    },
+    RotateJwtKey {
+        old: Old,
+    },
     SetLives(Lives),
+    /// Publishes the keys of another trust domain, too.
+    Federate {
+        trust_domain: String,
+    },
+    ForgeJwt {
+        federated: bool,
+        header: Map<String, Value>,
+        claims: Value,
+    },
+    ForgeX509 {
+        of: Identity,
+        odd: OddX509,
+    },
 }
 
 /// An identity and the hint that tells it from others of the same process.
@@ -41,7 +64,7 @@ pub(super) struct Identity {
     pub(super) hint: String,
 }
 
-/// Whether the command was done.
+/// Whether the command was done, and what it gave.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Answer {
@@ -49,6 +72,9 @@ pub(super) struct Answer {
     /// Why not, when it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refused: Option<String>,
+    /// What was forged: a token, or certificate and key in base64url.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) given: Vec<String>,
 }
 
 /// Reads one line; `None` when the other end is closed. Dropped half-way, what was read of the line is lost.

@@ -171,7 +171,8 @@ fn x509_bundles(book: &Book, caller: &Process) -> Result<X509BundlesResponse, St
 
 fn jwt_bundles(book: &Book, caller: &Process) -> Result<JwtBundlesResponse, Status> {
     book.identities(caller).map_err(|fault| status(&fault))?;
-    Ok(JwtBundlesResponse { bundles: HashMap::from([(book.trust_domain().id_string(), book.jwt_bundle())]) })
+    let own = (book.trust_domain().id_string(), book.jwt_bundle());
+    Ok(JwtBundlesResponse { bundles: std::iter::once(own).chain(book.federated_bundle()).collect() })
 }
 
 fn validate(
@@ -208,6 +209,7 @@ fn status(fault: &BookFault) -> Status {
         BookFault::NoProcess(..)
         | BookFault::NotRegistered(_)
         | BookFault::Foreign(_)
+        | BookFault::NoOtherDomain(_)
         | BookFault::Identities
         | BookFault::Full
         | BookFault::Authority(_) => Status::unavailable(fault.to_string()),

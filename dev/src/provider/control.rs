@@ -43,6 +43,13 @@ struct Role {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Events {
+    readable: bool,
+    stored: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Forgery {
     #[serde(default)]
     header: Map<String, Value>,
@@ -90,6 +97,16 @@ async fn obey(handle: &ProviderHandle, command: &str, body: &[u8]) -> Result<Res
         "remove-role" => {
             let Role { user, role } = read(body)?;
             handle.remove_role(&user, &role)
+        }
+        "log-out-everybody" => {
+            handle.log_out_everybody();
+            Ok(())
+        }
+        "events" => {
+            let Events { readable, stored } = read(body)?;
+            handle.set_events_readable(readable);
+            handle.set_events_stored(stored);
+            Ok(())
         }
         "sign" => {
             let Forgery { header, claims } = read(body)?;

@@ -67,7 +67,11 @@ impl ProviderHandle {
     /// # Errors
     /// [`HandleFault::NoUser`].
     pub fn set_enabled(&self, user: &str, enabled: bool) -> Result<(), HandleFault> {
-        self.0.state.lock().realm.user_mut(user).ok_or(HandleFault::NoUser)?.enabled = enabled;
+        let mut state = self.0.state.lock();
+        let known = state.realm.user_mut(user).ok_or(HandleFault::NoUser)?;
+        known.enabled = enabled;
+        let path = format!("users/{}", known.subject);
+        state.events.note_change(("UPDATE", "USER"), &path, runtime::clock::now());
         Ok(())
     }
 
@@ -81,6 +85,8 @@ impl ProviderHandle {
         if !user.holds(role) {
             user.roles.push(role.to_owned());
         }
+        let path = format!("users/{}/role-mappings/realm", user.subject);
+        state.events.note_change(("CREATE", "REALM_ROLE_MAPPING"), &path, runtime::clock::now());
         Ok(())
     }
 
@@ -90,8 +96,28 @@ impl ProviderHandle {
     /// [`HandleFault::NoUser`].
     pub fn remove_role(&self, user: &str, role: &str) -> Result<(), HandleFault> {
         let mut state = self.0.state.lock();
-        state.realm.user_mut(user).ok_or(HandleFault::NoUser)?.roles.retain(|held| held != role);
+        let user = state.realm.user_mut(user).ok_or(HandleFault::NoUser)?;
+        user.roles.retain(|held| held != role);
+        let path = format!("users/{}/role-mappings/realm", user.subject);
+        state.events.note_change(("DELETE", "REALM_ROLE_MAPPING"), &path, runtime::clock::now());
         Ok(())
+    }
+
+    /// Ends all sessions. No login client is told: Keycloak tells none either.
+    pub fn log_out_everybody(&self) {
+        let mut state = self.0.state.lock();
+        state.end_all_sessions();
+        state.events.note_change(("ACTION", "REALM"), "logout-all", runtime::clock::now());
+    }
+
+    /// Says whether the exchange client's service account may read the event log (role `view-events`).
+    pub fn set_events_readable(&self, readable: bool) {
+        self.0.state.lock().events.readable = readable;
+    }
+
+    /// Says whether user events are stored. Where they are not, the log is empty and says nothing of it.
+    pub fn set_events_stored(&self, stored: bool) {
+        self.0.state.lock().events.stored = stored;
     }
 
     /// How many token exchanges were asked for, refused ones included.

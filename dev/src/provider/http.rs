@@ -18,6 +18,7 @@ use super::{
     Provider, ProviderHandle,
     answer::{Refused, json_answer},
     control,
+    events::Log,
     form::Form,
 };
 
@@ -35,11 +36,16 @@ pub(super) fn router(provider: Arc<Provider>) -> Router {
         .route("/protocol/openid-connect/token", post(token))
         .route("/protocol/openid-connect/logout", get(logout_query).post(logout_form));
     let path = format!("/realms/{}", provider.state.lock().realm.name);
+    let admin = Router::new()
+        .route("/events", get(user_events))
+        .route("/events/config", get(events_config))
+        .route("/admin-events", get(admin_events));
     let control = Router::new()
         .route("/dev/exchanges", get(control::exchanges))
         .route("/dev/{command}", post(control::command))
         .with_state(ProviderHandle::new(Arc::clone(&provider)));
     Router::new()
+        .nest(&format!("/admin{path}"), admin)
         .nest(&path, realm)
         .fallback(elsewhere)
         .with_state(Arc::clone(&provider))
@@ -80,7 +86,7 @@ async fn discovery(State(provider): State<Arc<Provider>>) -> Response {
             "token_endpoint": endpoint("token"),
             "jwks_uri": endpoint("certs"),
             "end_session_endpoint": endpoint("logout"),
-            "grant_types_supported": ["authorization_code", "password", TOKEN_EXCHANGE],
+            "grant_types_supported": ["authorization_code", "client_credentials", "password", TOKEN_EXCHANGE],
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
@@ -136,6 +142,10 @@ async fn grant(provider: &Provider, headers: &HeaderMap, body: &[u8]) -> Result<
             let keys = provider.svid_keys.current().await;
             provider.exchange(&form, &keys, now)
         }
+        Some("client_credentials") => {
+            let keys = provider.svid_keys.current().await;
+            provider.service_token(&provider.authenticate(&form, &keys, now)?.client, now)
+        }
         Some(_unknown) => Err(Refused::bad("unsupported_grant_type", "Unsupported grant_type")),
     }
 }
@@ -146,6 +156,30 @@ async fn logout_query(State(provider): State<Arc<Provider>>, RawQuery(query): Ra
 
 async fn logout_form(State(provider): State<Arc<Provider>>, body: Bytes) -> Response {
     provider.sign_out(&Form::parse(&body), clock::now()).await
+}
+
+async fn user_events(State(provider): State<Arc<Provider>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    told(provider.events(Log::Users, &parsed(query), bearer(&headers), clock::now()))
+}
+
+async fn admin_events(
+    State(provider): State<Arc<Provider>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    told(provider.events(Log::Admins, &parsed(query), bearer(&headers), clock::now()))
+}
+
+async fn events_config(State(provider): State<Arc<Provider>>, headers: HeaderMap) -> Response {
+    told(provider.events_config(bearer(&headers), clock::now()))
+}
+
+fn told(answer: Result<Value, Refused>) -> Response {
+    answer.map_or_else(Refused::into_response, |answer| json_answer(StatusCode::OK, answer))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 fn parsed(query: Option<String>) -> Form {

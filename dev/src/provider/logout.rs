@@ -56,6 +56,8 @@ impl Provider {
         let session = state.sessions.take(sid, now)?;
         let subject = state.realm.user(&session.user)?.subject.clone();
         let url = state.realm.backchannel_logout(&session.client).cloned();
+        let what = json!({"clientId": session.client, "userId": subject, "sessionId": sid});
+        state.events.note("LOGOUT", &what, now);
         Some(Ended { sid: sid.to_owned(), subject, client: session.client, url })
     }
 

@@ -9,7 +9,10 @@ use std::{
 
 use identity::UnixTime;
 
-use super::realm::{Realm, User};
+use super::{
+    events::Events,
+    realm::{Realm, User},
+};
 
 /// Life of a session (Keycloak's `ssoSessionMaxLifespan`, ten hours).
 const SESSION_LIFE: Duration = Duration::from_secs(10 * 3600);
@@ -29,6 +32,7 @@ pub(super) struct Contents {
     pub(super) codes: Held<Code>,
     /// How many token exchanges were asked for, refused ones included.
     pub(super) exchanges: u64,
+    pub(super) events: Events,
 }
 
 /// A session by its `sid`.
@@ -66,7 +70,7 @@ pub(super) struct Held<T>(HashMap<String, (UnixTime, T)>);
 impl State {
     pub(super) fn new(realm: Realm) -> Self {
         let (sessions, sign_ins, codes) = (Held::none(), Held::none(), Held::none());
-        Self(Mutex::new(Contents { realm, sessions, sign_ins, codes, exchanges: 0 }))
+        Self(Mutex::new(Contents { realm, sessions, sign_ins, codes, exchanges: 0, events: Events::none() }))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Contents> {
@@ -80,6 +84,11 @@ impl Contents {
     pub(super) fn open_session(&mut self, sid: String, user: &User, client: &str, now: UnixTime) {
         let session = Session { user: user.name.clone(), client: client.to_owned() };
         self.sessions.put(sid, now.plus(SESSION_LIFE), session);
+    }
+
+    /// Ends all sessions without a word to anybody, as an administrator's `logout-all` does.
+    pub(super) fn end_all_sessions(&mut self) {
+        self.sessions = Held::none();
     }
 
     /// The enabled user whose session `sid` lives.

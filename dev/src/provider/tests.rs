@@ -2,6 +2,7 @@
 
 mod assertion;
 mod control;
+mod events;
 mod exchange;
 mod logout;
 mod process;

@@ -114,6 +114,20 @@ impl Provider {
         Ok(answer)
     }
 
+    /// The token endpoint's answer to a client that asks for itself, with the token's `jti`: no user, no session.
+    pub(super) fn service_account_token(&self, client: &str, now: UnixTime) -> Result<(String, Value), Unspecified> {
+        let jti = format!("trrtcc:{}", random::id()?);
+        let claims = json!({
+            "exp": now.plus(EXCHANGED_LIFE).secs(), "iat": now.secs(), "jti": jti,
+            "iss": self.issuer, "sub": format!("service-account-{client}"), "typ": "Bearer", "azp": client, "scope": "",
+        });
+        let answer = json!({
+            "access_token": self.key.sign(&claims)?, "expires_in": EXCHANGED_LIFE.as_secs(), "refresh_expires_in": 0,
+            "token_type": "Bearer", "not-before-policy": 0, "scope": "",
+        });
+        Ok((jti, answer))
+    }
+
     /// The claims of an access token of this realm that lives: own signature, `iss`, `typ`, `exp`.
     pub(super) fn open_access_token(&self, token: &str, now: UnixTime) -> Option<Map<String, Value>> {
         let claims = self.key.open(token)?;

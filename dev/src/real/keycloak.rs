@@ -2,21 +2,24 @@
 
 use std::{fs, io, net::SocketAddr, path::Path};
 
+use crate::stack::KeycloakSpeed;
+
 /// The realm of the restored database.
 pub(crate) const REALM: &str = "agents";
 
-/// A small JVM that starts fast. It is not for measuring: no C2.
-const JVM: [&str; 9] = [
+/// What every JVM of ours is told, as `kc.sh` does.
+const JVM: [&str; 6] = [
     "-XX:MetaspaceSize=96M",
     "-XX:MaxMetaspaceSize=256m",
     "-Dfile.encoding=UTF-8",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.security.egd=file:/dev/urandom",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
     "-Xms64m",
-    "-Xmx384m",
 ];
+/// A small JVM that starts fast. It is not for measuring: no C2.
+const STARTS_FAST: [&str; 3] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx384m"];
+/// Keycloak's own defaults.
+const RUNS_FAST: [&str; 2] = ["-XX:+UseG1GC", "-Xmx512m"];
 /// What `kc.sh` adds. It is not used itself: it would stand between us and the program.
 const AS_KC_SH: [&str; 10] = [
     "--add-opens=java.base/java.util=ALL-UNNAMED",
@@ -60,10 +63,14 @@ pub(crate) fn prepare(keycloak: &peers::Keycloak, home: &Path) -> io::Result<()>
 }
 
 /// The command that runs the Keycloak of `home`.
-pub(crate) fn command(home: &Path, ports: &Ports) -> Vec<String> {
+pub(crate) fn command(home: &Path, ports: &Ports, speed: KeycloakSpeed) -> Vec<String> {
     let at = |name: &str| home.join(name).display().to_string();
     let mut command = vec![peers::java().display().to_string()];
-    command.extend(JVM.iter().chain(&AS_KC_SH).map(|word| (*word).to_owned()));
+    let tuned: &[&str] = match speed {
+        KeycloakSpeed::StartsFast => &STARTS_FAST,
+        KeycloakSpeed::RunsFast => &RUNS_FAST,
+    };
+    command.extend(JVM.iter().chain(tuned).chain(&AS_KC_SH).map(|word| (*word).to_owned()));
     command.extend([
         format!("-Dkc.home.dir={}", home.display()),
         format!("-Djboss.server.config.dir={}", at("conf")),

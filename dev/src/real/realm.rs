@@ -3,7 +3,7 @@
 use aws_lc_rs::rand;
 use serde_json::Value;
 
-use super::admin::Admin;
+use super::admin::{Admin, AdminFault};
 
 const REALM: &str = include_str!("../../../keycloak/agents-realm.json");
 const OVERLAY: &str = include_str!("../../../keycloak/test-overlay.json");
@@ -21,6 +21,15 @@ pub fn password(user: &str) -> Option<&'static str> {
         "bob" => Some(peers::development::BOB_PASSWORD),
         _other => None,
     }
+}
+
+/// Makes one more realm with the same clients and users at the Keycloak with this base URL.
+///
+/// # Errors
+/// [`AdminFault`].
+pub async fn one_more(base: &str, trust_domain: &str) -> Result<Admin, AdminFault> {
+    let admin = Admin::of(base, &fresh_name());
+    admin.create_realm(&file(&admin, trust_domain)).await.map(|()| admin)
 }
 
 /// A name that no other realm has.
@@ -92,6 +101,7 @@ mod tests {
         let clients: Vec<_> =
             realm["clients"].as_array().expect("clients").iter().map(|one| &one["clientId"]).collect();
         assert_eq!(clients, ["console", "txn-broker", "tickets", "test-login"]);
-        assert_eq!(realm["users"].as_array().map(Vec::len), Some(2));
+        let users: Vec<_> = realm["users"].as_array().expect("users").iter().map(|one| &one["username"]).collect();
+        assert_eq!(users, ["service-account-txn-broker", "alice", "bob"]);
     }
 }

@@ -136,7 +136,7 @@ impl Ground {
         // Its database holds the keys that sign users' tokens.
         let prepared = make_private(&home).and_then(|()| keycloak::prepare(&built, &home));
         prepared.map_err(|source| failed(Problem::File { path: home.clone(), source }))?;
-        let command = keycloak::command(&home, &ports);
+        let command = keycloak::command(&home, &ports, self.options.keycloak_speed);
         let mut recipe = self.tether(KEYCLOAK, Some(ports.ready_url()), command);
         recipe.arguments.extend(words(&["--address", &format!("base={}", ports.base())]));
         Ok((recipe, ports.base()))

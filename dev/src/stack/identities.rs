@@ -73,6 +73,12 @@ impl Identities {
         }
     }
 
+    /// Gives the process `pid` the identity `id`; the embedded Workload API alone knows workloads by that.
+    pub(super) async fn give(&self, pid: u32, id: &SpiffeId) -> Result<(), Problem> {
+        let Self::Embedded(registrar) = self else { return Err(Problem::Id(id.to_string())) };
+        Ok(registrar.register(pid, &[(id.clone(), None)]).await?)
+    }
+
     /// Gives this very process the identity `id`, told apart by `hint`.
     pub(super) async fn give_us(&self, id: &SpiffeId, hint: &str) -> Result<(), Problem> {
         match self {

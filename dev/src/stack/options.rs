@@ -33,6 +33,8 @@ pub struct StackOptions {
     pub sidecars: BTreeMap<String, Value>,
     /// Life of the workloads' X509-SVIDs and JWT-SVIDs by SPIRE; `None`: 5 minutes and 1 minute.
     pub spire_lives: Option<(Duration, Duration)>,
+    /// What a Keycloak of our own is good at.
+    pub keycloak_speed: KeycloakSpeed,
     /// More arguments for `countersign dev identity`.
     pub identity_arguments: Vec<String>,
     /// More arguments for `countersign dev provider`.
@@ -53,6 +55,15 @@ pub enum Peers {
     Real,
     /// A SPIRE of this stack's own, and a realm of its own at the Keycloak with this base URL, which runs already.
     RealAt(String),
+}
+
+/// What the JVM of a Keycloak is tuned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeycloakSpeed {
+    /// To be there soon, and small.
+    StartsFast,
+    /// Keycloak's own defaults: to be measured, once it is warm.
+    RunsFast,
 }
 
 /// A workload on this machine: an app, a sidecar, or both.
@@ -112,6 +123,7 @@ impl StackOptions {
             broker: json!({}),
             sidecars: BTreeMap::new(),
             spire_lives: None,
+            keycloak_speed: KeycloakSpeed::StartsFast,
             identity_arguments: Vec::new(),
             provider_arguments: Vec::new(),
             log: "info".to_owned(),

@@ -18,7 +18,7 @@ use super::{
     identities::Identities,
     users,
 };
-use crate::real::admin::Admin;
+use crate::{identity::Registrar, real::admin::Admin};
 
 pub(super) const CLI: &str = "countersign";
 const BROKER_PROGRAM: &str = "countersign-broker";
@@ -59,9 +59,13 @@ pub(super) async fn start(options: StackOptions) -> Result<Stack, StackFault> {
 
 /// Starts a process again, in its old place.
 pub(super) async fn revive(stack: &mut Stack, process: &str) -> Result<(), StackFault> {
+    if process == IDENTITY {
+        let revived = revive_identity(stack).await;
+        return revived.map_err(|problem| stack.fault(process, problem));
+    }
     let place = stack.children.iter().position(|child| child.name() == process);
     let recipe = place.and_then(|place| stack.children.get(place)).map(|child| child.recipe().clone());
-    let (Some(place), Some(recipe)) = (place, recipe.filter(|recipe| recipe.name != IDENTITY)) else {
+    let (Some(place), Some(recipe)) = (place, recipe) else {
         return Err(stack.fault(process, Problem::Unknown));
     };
     let within = if recipe.held.is_empty() { stack.options.ready_within } else { READY_WITHIN };
@@ -74,6 +78,20 @@ pub(super) async fn revive(stack: &mut Stack, process: &str) -> Result<(), Stack
     let child = started.await.map_err(|problem| stack.fault(process, problem))?;
     if let Some(held) = stack.children.get_mut(place) {
         *held = child;
+    }
+    Ok(())
+}
+
+/// A development Workload API with other keys, which knows all processes that run; our own must be given theirs again.
+async fn revive_identity(stack: &mut Stack) -> Result<(), Problem> {
+    let old = stack.children.iter_mut().find(|child| child.name() == IDENTITY).ok_or(Problem::Unknown)?;
+    let (registrar, servers_end) = Registrar::pair().map_err(Problem::Spawn)?;
+    let mut child = Child::start(old.recipe().clone(), Some(servers_end))?;
+    child.ready(stack.options.ready_within).await?;
+    *old = child;
+    stack.identities = Identities::Embedded(registrar);
+    for child in &stack.children {
+        stack.identities.register(child).await?;
     }
     Ok(())
 }

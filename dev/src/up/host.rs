@@ -6,7 +6,7 @@ mod members;
 use std::{collections::BTreeMap, io, time::Duration};
 
 use identity::TrustDomain;
-use runtime::shutdown::Shutdown;
+use runtime::{causes::causes, shutdown::Shutdown};
 use serde_json::json;
 use tokio::{
     sync::mpsc,
@@ -218,11 +218,11 @@ impl Up {
         let guest = Guest { name: name.clone(), id: workload.id };
         let member = self.members.join(lease, &guest)?;
         let doors = member.ports.doors(wish.edge, wish.own, wish.port);
-        self.stack.write_guest(&guest, &doors, wish.outside.as_deref()).map_err(|fault| told(&fault))?;
+        self.stack.write_guest(&guest, &doors, wish.outside.as_deref()).map_err(|fault| causes(&fault))?;
         let sidecar = match &member.recipe {
             Some(recipe) => recipe.clone(),
             None => {
-                let recipe = self.stack.expect_guest(&guest).await.map_err(|fault| told(&fault))?;
+                let recipe = self.stack.expect_guest(&guest).await.map_err(|fault| causes(&fault))?;
                 member.recipe.insert(recipe).clone()
             }
         };
@@ -249,7 +249,7 @@ impl Up {
         if parent(pid) != Some(asked_by) {
             return Err(format!("process {pid} is no child of process {asked_by}"));
         }
-        self.stack.admit_guest(&member.guest, pid).await.map_err(|fault| told(&fault))?;
+        self.stack.admit_guest(&member.guest, pid).await.map_err(|fault| causes(&fault))?;
         member.started = true;
         tell(Event::Joined(&member.guest.name));
         Ok(Answer::Admitted {})
@@ -273,21 +273,6 @@ impl Up {
             workloads: self.workloads.iter().map(workload).collect(),
         }
     }
-}
-
-/// A fault with its causes, in one line.
-fn told(fault: &dyn std::error::Error) -> String {
-    let mut told = fault.to_string();
-    let mut cause = fault.source();
-    while let Some(deeper) = cause {
-        let text = deeper.to_string();
-        if !told.contains(&text) {
-            told.push_str(": ");
-            told.push_str(&text);
-        }
-        cause = deeper.source();
-    }
-    told
 }
 
 /// Who started the process: field 4 of `/proc/PID/stat` (proc(5)).

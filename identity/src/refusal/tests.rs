@@ -51,7 +51,7 @@ fn a_subject_token_can_have_exactly_the_faults_of_its_family() {
     let txn = |token: &str| bench.fault(token, &TxnRule { issuer: BROKER, trust_domain: &bench.domain });
     let mut found = bench.faults("JWT", &users(), user);
     found.extend(bench.faults("txntoken+jwt", &txns(), txn));
-    assert_eq!(found, listed("subject.", &["missing", "session_ended", "transaction_ended"]));
+    assert_eq!(found, listed("subject.", &["missing", "session_ended", "transaction_ended", "revoked"]));
 }
 
 #[test]
@@ -60,6 +60,7 @@ fn an_actor_token_can_have_exactly_the_faults_of_its_family() {
     let rule = SvidRule { audience: BROKER, trust_domain: &bench.domain };
     let found = bench.faults("JWT", &svids(), |token| bench.fault(token, &rule));
     assert_eq!(found, listed("actor.", &["mismatch"]));
+    assert_eq!(found, listed("client_assertion.", &["missing", "long_lived"]), "a JWT-SVID, too");
 }
 
 #[test]
@@ -77,7 +78,7 @@ fn an_access_token_can_have_exactly_the_faults_of_its_family() {
     let peer = SpiffeId::new(RESEARCHER).expect("an id");
     let rule = AccessRule { issuer: BROKER, audience, peer: &peer };
     let found = bench.faults("at+jwt", &accesses(), |token| bench.fault(token, &rule));
-    assert_eq!(found, listed("access_token.", &["missing"]));
+    assert_eq!(found, listed("access_token.", &["missing", "revoked"]));
 }
 
 #[test]
@@ -85,7 +86,7 @@ fn a_transaction_token_can_have_exactly_the_faults_of_its_family() {
     let bench = Bench::new();
     let rule = TxnRule { issuer: BROKER, trust_domain: &bench.domain };
     let found = bench.faults("txntoken+jwt", &txns(), |token| bench.fault(token, &rule));
-    assert_eq!(found, listed("txn_token.", &["missing", "unexpected", "mismatch"]));
+    assert_eq!(found, listed("txn_token.", &["missing", "unexpected", "mismatch", "revoked"]));
 }
 
 #[test]

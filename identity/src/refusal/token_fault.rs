@@ -1,5 +1,6 @@
-//! What is wrong with a token. One list of faults for subject, actor, access, transaction and logout token; the family in
-//! front of the code tells which of them it was, and has only the faults that its rules (`verify::rules`) can find.
+//! What is wrong with a token. One list of faults for subject, actor, access, transaction and logout token and for the
+//! client assertion; the family in front of the code tells which of them it was, and has only the faults that its rules
+//! (`verify::rules`) can find.
 
 use std::borrow::Cow;
 
@@ -23,6 +24,8 @@ pub(super) const OF_SUBJECT: &[TokenFault] =
     &[TokenFault::Issuer, TokenFault::Actors, TokenFault::Delegated, TokenFault::NoSession];
 /// An actor token is a JWT-SVID: it names no issuer, its key stands for the trust domain.
 pub(super) const OF_ACTOR: &[TokenFault] = &[];
+/// A client assertion is a JWT-SVID, too.
+pub(super) const OF_CLIENT_ASSERTION: &[TokenFault] = &[];
 /// An access token is bound to who shows it.
 pub(super) const OF_ACCESS_TOKEN: &[TokenFault] = &[TokenFault::Issuer, TokenFault::Actors, TokenFault::NotBound];
 /// What a transaction token is bound to is told as `txn_token.mismatch`.

@@ -11,13 +11,18 @@ const SKEW: Duration = Duration::from_secs(30);
 /// Most audiences of a user's token (`security.md` §1).
 const AUDIENCES_MAX: usize = 16;
 
-/// The payload of a token whose signature holds.
+/// The payload of a token whose signature holds, and `kid` of the key by which it does.
 #[derive(Debug)]
-pub struct Claims(Map<String, Value>);
+pub struct Claims(Map<String, Value>, String);
 
 impl Claims {
-    pub(super) const fn new(payload: Map<String, Value>) -> Self {
-        Self(payload)
+    pub(super) const fn new(payload: Map<String, Value>, key: String) -> Self {
+        Self(payload, key)
+    }
+
+    /// `kid` of the key that verified it.
+    pub(super) fn key(&self) -> String {
+        self.1.clone()
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

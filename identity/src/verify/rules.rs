@@ -1,10 +1,12 @@
 //! What each kind of token must say. One rule per kind; a token of another kind is refused by its `typ` first.
 
+mod issued;
 mod logout;
+mod openid;
 
 use serde_json::Value;
 
-pub use self::logout::LogoutRule;
+pub use self::{issued::IssuedRule, logout::LogoutRule, openid::OpenIdRule};
 use super::claims::{Claims, Issued};
 use crate::{
     AccessToken, ActorToken, Audience, Lifetime, Scopes, SpiffeId, SubjectToken, TokenFault, TrustDomain, TxnToken,
@@ -160,6 +162,8 @@ impl Rule for TxnRule<'_> {
             chain: claims.chain()?,
             requester: claims.spiffe_id("req_wl")?,
             callee: claims.optional_spiffe_id("callee")?,
+            issued_at: claims.issued_at()?,
+            key: claims.key(),
         })
     }
 }
@@ -201,6 +205,8 @@ impl Rule for AccessRule<'_> {
             client,
             minted_with: claims.optional("tjti")?,
             may_ask: claims.scopes("may_ask")?.unwrap_or(Scopes::none()),
+            issued_at: claims.issued_at()?,
+            key: claims.key(),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use policies::{Checked, Known, Policies};
 
-use crate::folder::Folder;
+use crate::folder::{Folder, now};
 
 const GOOD: &str = r#"// Why.
 @id("good")
@@ -26,7 +26,7 @@ fn known() -> Known {
 }
 
 fn check(text: &str) -> Checked {
-    Policies::check(Folder::with(&[("rule.cedar", text)]).path(), Some(&known()))
+    Policies::check(Folder::with(&[("rule.cedar", text)]).path(), Some(&known()), now())
 }
 
 /// The one problem of this text: line, column and message.
@@ -87,6 +87,30 @@ fn an_action_that_the_kind_of_target_never_sees_is_told() {
 }
 
 #[test]
+fn an_operation_that_does_not_exist_is_told_also_without_a_registry() {
+    let text = r#"@id("helpdesk")
+permit (principal == Workload::"spiffe://corp.example/planner", action == Action::"administer", resource == TrustDomain::"corp.example")
+when { context.operation == "revoke" && context.what == "sesion" };
+"#;
+    for known in [None, Some(known())] {
+        let folder = Folder::with(&[("rule.cedar", text)]);
+        let checked = Policies::check(folder.path(), known.as_ref(), now());
+        let [problem] = checked.problems.as_slice() else { panic!("{checked:#?}") };
+        assert_eq!(problem.message(), "at `administer` there is no `sesion`; did you mean `session`?");
+        assert_eq!(problem.line(), Some(3));
+    }
+    assert!(check(&text.replace("sesion", "session")).problems.is_empty(), "such texts are no scopes");
+}
+
+#[test]
+fn a_trial_that_is_over_is_told_where_it_stands_and_one_that_goes_on_is_fine() {
+    let observed = |day: &str| GOOD.replace("permit", &format!("@observe(\"{day}\")\npermit"));
+    let (line, _column, message) = problem(&observed("2026-11-23"));
+    assert!(line == 3 && message.contains("the trial ended with 2026-11-23"), "{line} {message}");
+    assert!(check(&observed("2026-11-24")).problems.is_empty());
+}
+
+#[test]
 fn another_trust_domain_is_told() {
     let text = GOOD.replace("exchange", "begin").replace("Target::\"tickets\"", "TrustDomain::\"corp.exmaple\"");
     let (_line, _column, message) = problem(&text);
@@ -99,7 +123,7 @@ fn a_rule_that_does_not_load_hides_no_wrong_name_in_another() {
         ("a.cedar", &GOOD.replace("Workload", "Workloda")),
         ("b.cedar", &GOOD.replace("good", "other").replace("\"tickets\"", "\"tikcets\"")),
     ]);
-    let checked = Policies::check(folder.path(), Some(&known()));
+    let checked = Policies::check(folder.path(), Some(&known()), now());
     let told: Vec<_> = checked.problems.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(told[0].contains("Workloda") && told[1].contains("tikcets"), "{told:#?}");
@@ -108,7 +132,7 @@ fn a_rule_that_does_not_load_hides_no_wrong_name_in_another() {
 #[test]
 fn without_a_registry_only_the_rules_themselves_are_looked_at() {
     let folder = Folder::with(&[("rule.cedar", &GOOD.replace("\"tickets\"", "\"whatever\""))]);
-    assert!(Policies::check(folder.path(), None).problems.is_empty());
-    let missing = Policies::check(&folder.path().join("absent"), None);
+    assert!(Policies::check(folder.path(), None, now()).problems.is_empty());
+    let missing = Policies::check(&folder.path().join("absent"), None, now());
     assert!(missing.problems[0].message().contains("cannot be read"), "{missing:?}");
 }

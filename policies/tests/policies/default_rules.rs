@@ -4,10 +4,10 @@ use std::path::Path;
 
 use policies::{Denial, Policies};
 
-use crate::folder::{Asked, outcome, scopes, workload};
+use crate::folder::{Asked, now, outcome, scopes, workload};
 
 fn default_rules() -> Policies {
-    Policies::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("default")).expect("the default rules load")
+    Policies::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("default"), now()).expect("the default rules load")
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use policies::{Considered, Decision, Policies, Use};
 
-use crate::folder::{Asked, policies, workload};
+use crate::folder::{Asked, now, policies, workload};
 
 const RESEARCHER_READS: &str = "researcher-may-read-tickets-when-planner-asked";
 
 fn default_rules() -> Policies {
-    Policies::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("default")).expect("the default rules load")
+    Policies::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("default"), now()).expect("the default rules load")
 }
 
 /// The rule `id` beside the question.
@@ -128,7 +128,7 @@ fn a_call_in_the_own_name_is_explained_too() {
     let policies = policies(&[
         r#"@id("own") permit (principal == Workload::"spiffe://corp.example/ns/agents/sa/planner", action == Action::"use", resource == Target::"inventory");"#,
     ]);
-    let explain = |name: &str| policies.explain_use(&Use { requester: &workload(name), target: "inventory" });
+    let explain = |name: &str| policies.explain_use(&Use { requester: &workload(name), target: "inventory" }, now());
     assert!(explain("agents/planner").rules[0].applies());
     let other = explain("agents/researcher");
     assert!(matches!(other.decision, Decision::Denied(_)));

@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use identity::{ActorChain, Scopes, SpiffeId, Subject, TrustDomain, workload_id};
+use identity::{ActorChain, Scopes, SpiffeId, Subject, TrustDomain, UnixTime, Would, workload_id};
 use policies::{Action, Decision, Denial, Explanation, MayAsk, Policies, PolicyProblem, Question, Terms};
 
 pub(crate) struct Folder(PathBuf);
@@ -35,7 +35,7 @@ impl Folder {
 
     /// The problems as text, without the folder's own name.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let problems: Vec<PolicyProblem> = Policies::load(&self.0).expect_err("problems");
+        let problems: Vec<PolicyProblem> = Policies::load(&self.0, now()).expect_err("problems");
         let prefix = format!("{}/", self.0.display());
         problems.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect()
     }
@@ -53,7 +53,12 @@ pub(crate) fn policies(texts: &[&str]) -> Policies {
     for (number, text) in texts.iter().enumerate() {
         fs::write(folder.path().join(format!("{number}.cedar")), text).expect("a file");
     }
-    Policies::load(folder.path()).expect("rules without a problem")
+    Policies::load(folder.path(), now()).expect("rules without a problem")
+}
+
+/// The first second of 2026-11-24.
+pub(crate) fn now() -> UnixTime {
+    UnixTime::from_secs(1_795_478_400).expect("a time")
 }
 
 /// A workload of the demo's trust domain: `agents/planner`.
@@ -91,7 +96,16 @@ impl Asked<'_> {
     }
 
     pub(crate) fn explain(&self, policies: &Policies) -> Explanation {
-        self.put(|question| policies.explain(question))
+        self.put(|question| policies.explain(question, now()))
+    }
+
+    /// The decision, and what rules on trial would have said.
+    pub(crate) fn observe(&self, policies: &Policies) -> (Decision, Option<Would>) {
+        self.put(|question| {
+            let decision = policies.decide(question);
+            let would = policies.observe(question, &decision, now());
+            (decision, would)
+        })
     }
 
     pub(crate) fn may_ask(&self, policies: &Policies, candidates: &str) -> MayAsk {

@@ -4,7 +4,7 @@ use std::fs;
 
 use policies::{FILE_LENGTH_MAX, Policies};
 
-use crate::folder::Folder;
+use crate::folder::{Folder, now};
 
 const GOOD: &str = r#"@id("good")
 permit (
@@ -78,7 +78,7 @@ fn a_permit_must_say_for_whom_what_and_where() {
     }
     let forbid = GOOD.replace("permit", "forbid").replace(r#" == Workload::"spiffe://corp.example/a""#, "");
     assert!(
-        Policies::load(Folder::with(&[("a.cedar", &forbid)]).path()).is_ok(),
+        Policies::load(Folder::with(&[("a.cedar", &forbid)]).path(), now()).is_ok(),
         "a forbid may be as wide as it likes"
     );
 }
@@ -161,7 +161,7 @@ fn all_problems_of_all_files_are_told_at_once() {
 #[test]
 fn a_folder_without_a_rule_does_not_load() {
     let folder = Folder::with(&[("notes.txt", GOOD), ("rule.cedar.bak", GOOD)]);
-    let problems = Policies::load(folder.path()).expect_err("a problem");
+    let problems = Policies::load(folder.path(), now()).expect_err("a problem");
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].file(), folder.path());
     assert!(problems[0].message().contains("nothing is allowed"));
@@ -170,7 +170,7 @@ fn a_folder_without_a_rule_does_not_load() {
 #[test]
 fn a_folder_that_does_not_exist_does_not_load() {
     let folder = Folder::empty();
-    let problems = Policies::load(&folder.path().join("absent")).expect_err("a problem");
+    let problems = Policies::load(&folder.path().join("absent"), now()).expect_err("a problem");
     assert!(problems[0].message().contains("cannot be read"), "{problems:?}");
 }
 

@@ -13,4 +13,6 @@ mod folder;
 #[cfg(test)]
 mod loading;
 #[cfg(test)]
+mod observing;
+#[cfg(test)]
 mod own_use;

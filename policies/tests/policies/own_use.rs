@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use policies::{Denial, Policies, Use};
 
-use crate::folder::{Asked, Folder, outcome, policies, workload};
+use crate::folder::{Asked, Folder, now, outcome, policies, workload};
 
 const PERMIT: &str = r#"@id("planner-uses-inventory")
 permit (principal == Workload::"spiffe://corp.example/ns/agents/sa/planner", action == Action::"use", resource == Target::"inventory");"#;
@@ -62,7 +62,10 @@ fn a_rule_of_use_cannot_speak_of_a_user() {
     }
     let strict = PERMIT.replace("permit", "@liveness(\"strict\") permit");
     let both = strict.replace(r#"== Action::"use""#, r#"in [Action::"use", Action::"exchange"]"#);
-    assert!(Policies::load(Folder::with(&[("a.cedar", &both)]).path()).is_ok(), "it means something for the other");
+    assert!(
+        Policies::load(Folder::with(&[("a.cedar", &both)]).path(), now()).is_ok(),
+        "it means something for the other"
+    );
 }
 
 #[test]

@@ -67,6 +67,7 @@ impl App for Broker {
     const ABOUT: &'static str = "test";
     type Raw = Raw;
     type Config = Raw;
+    type Upkeep = crate::process::NoUpkeep;
 
     fn config(raw: Raw, problems: &mut Problems) -> Option<Raw> {
         if !raw.issuer.starts_with("https://") {
@@ -82,6 +83,10 @@ impl App for Broker {
 
     async fn serve(_config: Raw, _process: crate::process::Process) -> anyhow::Result<()> {
         Ok(())
+    }
+
+    async fn upkeep(none: Self::Upkeep, _config: Raw, _process: crate::process::Process) -> anyhow::Result<String> {
+        match none {}
     }
 }
 

@@ -2,27 +2,33 @@
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::FalseyValueParser};
+use clap::{
+    ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::FalseyValueParser,
+    parser::ValueSource,
+};
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Lame duck time where none is given, in seconds.
 pub(super) const LAME_DUCK_DEFAULT: u16 = 5;
 
+/// What upkeep logs unless it is told otherwise.
+const UPKEEP_LOG: &str = "warn";
+
 /// What to do, and how.
 #[derive(Debug, Parser)]
 #[command(version, subcommand_negates_reqs = true)]
-pub(super) struct Arguments {
+pub(super) struct Arguments<U: Subcommand> {
     #[command(subcommand)]
-    chosen: Option<Action>,
+    chosen: Option<Action<U>>,
     #[command(flatten)]
     pub(super) common: Common,
     #[arg(skip = Action::Run)]
-    pub(super) action: Action,
+    pub(super) action: Action<U>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
-pub(super) enum Action {
+pub(super) enum Action<U: Subcommand> {
     /// Serve (the default)
     Run,
     /// Read the configuration, print the effective values and where each came from
@@ -31,6 +37,36 @@ pub(super) enum Action {
     Schema,
     /// Print the version
     Version,
+    #[command(flatten)]
+    Upkeep(U),
+}
+
+/// For an [`super::App`] that keeps nothing which could need work while it does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoUpkeep {}
+
+impl clap::FromArgMatches for NoUpkeep {
+    fn from_arg_matches(_matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand))
+    }
+
+    fn update_from_arg_matches(&mut self, _matches: &ArgMatches) -> Result<(), clap::Error> {
+        match *self {}
+    }
+}
+
+impl Subcommand for NoUpkeep {
+    fn augment_subcommands(command: Command) -> Command {
+        command
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        command
+    }
+
+    fn has_subcommand(_name: &str) -> bool {
+        false
+    }
 }
 
 /// Flags of every binary.
@@ -83,7 +119,7 @@ impl From<Common> for RunOptions {
     }
 }
 
-impl Arguments {
+impl<U: Subcommand> Arguments<U> {
     /// The process's own command line and environment.
     pub(super) fn read(name: &'static str, short: &'static str, about: &'static str) -> Result<Self, clap::Error> {
         Self::parse_from(name, short, about, std::env::args_os())
@@ -102,7 +138,12 @@ impl Arguments {
         let mut command = command.mut_arg("config", |argument| argument.help(file));
         let matches = command.try_get_matches_from_mut(words)?;
         let mut arguments = Self::from_arg_matches(&matches)?;
-        arguments.action = arguments.chosen.unwrap_or(Action::Run);
+        arguments.action = arguments.chosen.take().unwrap_or(Action::Run);
+        // A person waits for it, and is told what was done: what goes well needs no log.
+        let by_default = matches.value_source("log") == Some(ValueSource::DefaultValue);
+        if by_default && matches!(arguments.action, Action::Upkeep(_)) {
+            UPKEEP_LOG.clone_into(&mut arguments.common.log);
+        }
         Ok(arguments)
     }
 }
@@ -117,7 +158,7 @@ pub(super) fn explain(usage: &clap::Error) -> ExitCode {
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Arguments, clap::Error> {
+    fn parse(words: &[&str]) -> Result<Arguments<NoUpkeep>, clap::Error> {
         let words = std::iter::once("x").chain(words.iter().copied()).map(OsString::from);
         Arguments::parse_from("countersign-test", "test", "A test.", words)
     }

@@ -9,6 +9,7 @@ use tokio::{
     sync::Semaphore,
 };
 
+use super::streams::Streams;
 use crate::{
     shutdown::Shutdown,
     telemetry::{ConnectionLabels, Measures, Telemetry},
@@ -33,13 +34,17 @@ pub struct Listener {
     door: Door,
 }
 
-/// What a listener counts under. Without a name nothing is counted.
+/// What a listener's connections share.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Door(Option<(&'static str, Measures)>);
+pub(crate) struct Door {
+    /// What it counts under. Without a name nothing is counted.
+    counted: Option<(&'static str, Measures)>,
+    pub(crate) streams: Streams,
+}
 
 impl Door {
     pub(crate) fn count(&self, outcome: &'static str) {
-        if let Some((door, measures)) = &self.0 {
+        if let Some((door, measures)) = &self.counted {
             measures.connections.get_or_create(&ConnectionLabels { door, outcome }).inc();
         }
     }
@@ -65,7 +70,14 @@ impl Listener {
     /// Counts this listener's connections as `door` (metric `countersign_connections_total`).
     #[must_use]
     pub fn counted(mut self, telemetry: &Telemetry, door: &'static str) -> Self {
-        self.door = Door(Some((door, telemetry.measures().clone())));
+        self.door.counted = Some((door, telemetry.measures().clone()));
+        self
+    }
+
+    /// Gives each HTTP/2 connection `streams`; without a word that of a proxy.
+    #[must_use]
+    pub fn with(mut self, streams: Streams) -> Self {
+        self.door.streams = streams;
         self
     }
 

@@ -28,7 +28,7 @@ fn serve(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, length: usize
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![b'x'; length]))))
     });
     task(async move {
-        connection(io, service, future::pending()).await;
+        connection(io, service, future::pending(), &Door::default()).await;
         Instant::now()
     })
 }

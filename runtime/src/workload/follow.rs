@@ -14,6 +14,7 @@ use tokio::{
 use super::{ANSWER_MAX, Identity, State, material::MessageFault};
 use crate::{
     backoff::{Backoff, spread},
+    causes::causes,
     clock,
     telemetry::{Measures, ReadyFlag, Telemetry, UpdateLabels},
 };
@@ -135,7 +136,7 @@ impl Follower {
         } else {
             self.count("failed");
         }
-        let cause = in_full(fault);
+        let cause = causes(fault);
         self.report(clock::now(), &cause);
         let wait = self.backoff.next(spread());
         tracing::warn!(
@@ -178,21 +179,6 @@ impl Follower {
     fn count(&self, outcome: &'static str) {
         self.measures.identity_updates.get_or_create(&UpdateLabels { outcome }).inc();
     }
-}
-
-/// A fault with all its causes, for one line of text.
-fn in_full(fault: &dyn std::error::Error) -> String {
-    let mut text = fault.to_string();
-    let mut cause = fault.source();
-    while let Some(deeper) = cause {
-        let words = deeper.to_string();
-        if !text.ends_with(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = deeper.source();
-    }
-    text
 }
 
 #[cfg(test)]

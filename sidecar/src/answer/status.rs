@@ -16,7 +16,15 @@ macro_rules! of_the_broker {
             | Refusal::RequestMissingParameter
             | Refusal::RequestGrantType
             | Refusal::RequestTokenType
+            | Refusal::RequestForeignToken
+            | Refusal::RequestAuthority
+            | Refusal::ClientNotPermitted
             | Refusal::ClientMismatch
+            | Refusal::ClientMethod
+            | Refusal::ClientSeveralMethods
+            | Refusal::ClientAssertion(_)
+            | Refusal::ClientAssertionMissing
+            | Refusal::ClientAssertionLongLived
             | Refusal::Actor(_)
             | Refusal::ActorMismatch
             | Refusal::TargetMissing
@@ -38,13 +46,16 @@ pub(super) fn status(refusal: &Refusal, door: Door) -> StatusCode {
         Refusal::Subject(_)
         | Refusal::SubjectMissing
         | Refusal::SubjectSessionEnded
-        | Refusal::SubjectTransactionEnded => StatusCode::UNAUTHORIZED,
+        | Refusal::SubjectTransactionEnded
+        | Refusal::SubjectRevoked => StatusCode::UNAUTHORIZED,
         Refusal::AccessToken(_)
         | Refusal::AccessTokenMissing
+        | Refusal::AccessTokenRevoked
         | Refusal::TxnToken(_)
         | Refusal::TxnTokenMissing
         | Refusal::TxnTokenUnexpected
-        | Refusal::TxnTokenMismatch => match door {
+        | Refusal::TxnTokenMismatch
+        | Refusal::TxnTokenRevoked => match door {
             Door::Edge | Door::Mesh => StatusCode::UNAUTHORIZED,
             Door::Agent | Door::Own => StatusCode::FORBIDDEN,
         },
@@ -72,6 +83,7 @@ pub(super) fn status(refusal: &Refusal, door: Door) -> StatusCode {
         | Refusal::ScopeWidened
         | Refusal::ScopeInsufficient
         | Refusal::PolicyNoRule
+        | Refusal::PolicySessionUnconfirmed
         | Refusal::PolicyError
         | Refusal::PolicyForbidden(_)
         | of_the_broker!() => StatusCode::FORBIDDEN,
@@ -81,12 +93,15 @@ pub(super) fn status(refusal: &Refusal, door: Door) -> StatusCode {
         // Nothing was sent, so the caller may try again.
         Refusal::PeerUnreachable
         | Refusal::FaultProvider
+        | Refusal::FaultUnconfirmed
         | Refusal::FaultStore
         | Refusal::FaultRecord
         | Refusal::FaultBroker
         | Refusal::FaultIdentity
         | Refusal::FaultNotReady
         | Refusal::FaultApp
+        | Refusal::FaultRateLimited
+        | Refusal::FaultClock
         | Refusal::FaultOverloaded => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -40,9 +40,8 @@ fn every_family_has_its_status() {
         let agent = status(&refusal, Door::Agent).as_u16();
         let expected: &[u16] = match family {
             "subject" => &[401],
-            "policy" | "chain" | "edge" | "scope" | "target" | "actor" | "client" | "request" | "logout_token" => {
-                &[403]
-            }
+            "policy" | "chain" | "edge" | "scope" | "target" | "actor" | "client" | "client_assertion" | "request"
+            | "logout_token" => &[403],
             "access_token" | "txn_token" => &[403],
             "call" => &[400, 403, 404, 413],
             "peer" => &[502, 503],

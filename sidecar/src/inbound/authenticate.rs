@@ -27,7 +27,8 @@ pub(super) struct Sides<'a> {
 /// Verifies access token and transaction token for `target`.
 ///
 /// # Errors
-/// `access_token.*`, `txn_token.*`, or [`Refusal::CallMalformed`] for an empty bearer.
+/// `access_token.*`, `txn_token.*`, or [`Refusal::CallMalformed`] for an empty bearer. What was revoked is told only of
+/// tokens that are good otherwise.
 pub(super) fn call(shown: Shown, target: &Target, snapshot: &Snapshot, sides: Sides<'_>) -> Result<Verified, Refusal> {
     let bearer = bearer(shown.authorization.as_ref())?.ok_or(Refusal::AccessTokenMissing)?;
     if bearer.is_empty() {
@@ -46,6 +47,7 @@ pub(super) fn call(shown: Shown, target: &Target, snapshot: &Snapshot, sides: Si
     if held.is_none() && access.minted_with().is_some() {
         return Err(Refusal::TxnTokenMissing);
     }
+    snapshot.revocations.admit(&access, held.as_ref().map(Held::proof))?;
     Ok(Verified { access, held })
 }
 

@@ -43,9 +43,15 @@ enum Basis {
 
 #[derive(Debug)]
 struct Called {
-    target: Arc<Target>,
-    access: AccessToken,
+    hop: Hop,
     held: Option<Held>,
+}
+
+/// What was called, and with what.
+#[derive(Clone, Debug)]
+pub(super) struct Hop {
+    pub(super) target: Arc<Target>,
+    pub(super) access: Arc<AccessToken>,
 }
 
 impl Permit {
@@ -54,7 +60,7 @@ impl Permit {
     pub fn subject(&self) -> &Subject {
         match &self.basis {
             Basis::Begun(held) => held.proof().subject(),
-            Basis::Called(called) => called.access.subject(),
+            Basis::Called(called) => called.hop.access.subject(),
         }
     }
 
@@ -63,7 +69,7 @@ impl Permit {
     pub fn transaction(&self) -> &TransactionId {
         match &self.basis {
             Basis::Begun(held) => held.proof().transaction(),
-            Basis::Called(called) => called.access.transaction(),
+            Basis::Called(called) => called.hop.access.transaction(),
         }
     }
 
@@ -76,15 +82,15 @@ impl Permit {
     pub(super) fn called(&self) -> Option<(&Target, &AccessToken)> {
         match &self.basis {
             Basis::Begun(_) => None,
-            Basis::Called(called) => Some((&called.target, &called.access)),
+            Basis::Called(called) => Some((&called.hop.target, &called.hop.access)),
         }
     }
 
     /// Uses the permit up: what may be called on with, and the call for what is still to do with the answer.
-    pub(super) fn spend(self) -> (Option<Held>, Option<(Arc<Target>, AccessToken)>) {
+    pub(super) fn spend(self) -> (Option<Held>, Option<Hop>) {
         match self.basis {
             Basis::Begun(held) => (Some(*held), None),
-            Basis::Called(called) => (called.held, Some((called.target, called.access))),
+            Basis::Called(called) => (called.held, Some(called.hop)),
         }
     }
 }
@@ -101,7 +107,8 @@ pub(super) fn begun(held: Held) -> Permit {
 pub(super) fn call(verified: Verified, target: Arc<Target>, needs: &Scopes, kind: Kind) -> Result<Permit, Refusal> {
     let Verified { access, held } = verified;
     if needs.is_subset(access.scopes()) {
-        Ok(Permit { basis: Basis::Called(Box::new(Called { target, access, held })), kind })
+        let hop = Hop { target, access: Arc::new(access) };
+        Ok(Permit { basis: Basis::Called(Box::new(Called { hop, held })), kind })
     } else {
         Err(Refusal::ScopeInsufficient)
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts}
 
 use super::{
     Inbound, Permit,
+    authorize::Hop,
     callers::{Caller, Turn},
     identity_headers,
     listing::Listing,
@@ -21,9 +22,9 @@ use crate::{
     sessions::SessionKey,
     strip,
     trace::{self, TraceContext},
-    transactions::{Exchange, keep_alive},
+    transactions::{Brought, Exchange, keep_alive},
 };
-use identity::{AccessToken, Refusal, Target};
+use identity::Refusal;
 use runtime::clock;
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -49,7 +50,12 @@ pub(super) async fn forward(door: &Inbound, permit: Permit, asked: Asked<'_>) ->
     say_who_calls(&mut parts.headers, &permit, authority);
     let (held, called) = permit.spend();
     let renews = held.is_some();
-    let exchange = door.transactions.open(held, trace, clock::now())?;
+    let brought = Brought { access: called.as_ref().map(|hop| Arc::clone(&hop.access)), held, trace };
+    let exchange = door.transactions.open(brought, clock::now())?;
+    // Here and not before it is open: what is revoked from here on finds it.
+    let snapshot = door.snapshots.current()?;
+    exchange.transaction().admit(&snapshot)?;
+    drop(snapshot);
     let payload = mark(&mut parts.headers, payload, traceparent, &exchange)?;
     if matches!(kind, Kind::ListTools | Kind::Listen) {
         parts.headers.remove(header::ACCEPT_ENCODING);
@@ -60,10 +66,10 @@ pub(super) async fn forward(door: &Inbound, permit: Permit, asked: Asked<'_>) ->
         door.shutdown.spawn("renewal", renewal);
     }
     let ended = match (&called, kind) {
-        (Some((target, _)), Kind::EndSession) => SessionKey::of(target.name(), &parts.headers)?,
+        (Some(Hop { target, .. }), Kind::EndSession) => SessionKey::of(target.name(), &parts.headers)?,
         (Some(_) | None, _) => None,
     };
-    let request = outgoing::request(parts, payload.into_body(), &door.app)?;
+    let request = outgoing::request(parts, payload.into_body(Arc::clone(&transaction).over()), &door.app)?;
     let upstream = door.upstream();
     let answered = async {
         // A GET of MCP listens to a session, in which others are at work.
@@ -81,10 +87,11 @@ pub(super) async fn forward(door: &Inbound, permit: Permit, asked: Asked<'_>) ->
         finish(door, kind, called, ended, response).await
     };
     let response = tokio::select! {
+        biased;
+        why = Arc::clone(&transaction).ended() => return Err(why),
         answered = answered => answered?,
-        () = Arc::clone(&transaction).ended() => return Err(Refusal::SubjectTransactionEnded),
     };
-    Ok(response.map(|body| Body::of(Flow::new(body, transaction.ended(), (exchange, turn), &door.shutdown))))
+    Ok(response.map(|body| Body::of(Flow::new(body, transaction.over(), (exchange, turn), &door.shutdown))))
 }
 
 impl Guard for (Exchange, Turn) {
@@ -131,11 +138,11 @@ fn say_who_calls(headers: &mut HeaderMap, permit: &Permit, authority: &str) {
 async fn finish(
     door: &Inbound,
     kind: Kind,
-    called: Option<(Arc<Target>, AccessToken)>,
+    called: Option<Hop>,
     ended: Option<SessionKey>,
     response: Response<Leased>,
 ) -> Result<Response<Body>, Refusal> {
-    let Some((target, access)) = called else { return Ok(response.map(Body::of)) };
+    let Some(Hop { target, access }) = called else { return Ok(response.map(Body::of)) };
     match kind {
         Kind::Http | Kind::Message | Kind::Initialized => Ok(response.map(Body::of)),
         Kind::ListTools => Listing::new(target, access).answer(response).await,

@@ -23,12 +23,12 @@ use identity::{AccessToken, McpOperation, Refusal, Target};
 #[derive(Debug)]
 pub(super) struct Listing {
     target: Arc<Target>,
-    access: AccessToken,
+    access: Arc<AccessToken>,
 }
 
 impl Listing {
     /// For the caller that showed `access` at `target`.
-    pub(super) const fn new(target: Arc<Target>, access: AccessToken) -> Self {
+    pub(super) const fn new(target: Arc<Target>, access: Arc<AccessToken>) -> Self {
         Self { target, access }
     }
 

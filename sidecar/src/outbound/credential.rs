@@ -16,9 +16,11 @@ use super::transaction::Transaction;
 use crate::{
     broker::{Broker, Issued},
     metrics::Metrics,
+    revocations::Rests,
+    snapshot::Snapshots,
     transactions::Held,
 };
-use identity::{ActorChain, RawToken, Refusal, Scopes, Subject, Target, TransactionId, UnixTime};
+use identity::{ActorChain, RawToken, Refusal, Scopes, SpiffeId, Subject, Target, TokenId, TransactionId, UnixTime};
 use runtime::{clock, shutdown::Shutdown};
 
 /// Most credentials that are held: two tokens of at most 8 KiB each, so 64 MiB at the very worst.
@@ -68,6 +70,7 @@ pub(super) struct Wanted<'a> {
 pub(super) struct Credential {
     pub(super) authorization: HeaderValue,
     pub(super) txn_token: Option<HeaderValue>,
+    marks: Marks,
     /// How long it may be used, from when it came.
     life: Duration,
     usable_until: UnixTime,
@@ -76,38 +79,61 @@ pub(super) struct Credential {
     refreshing: AtomicBool,
 }
 
+/// By what a credential is found among the revocations, beside its key.
+struct Marks {
+    access: TokenId,
+    txn: Option<TokenId>,
+    /// Who may use the transaction token.
+    callee: Option<SpiffeId>,
+    issued_at: UnixTime,
+}
+
+impl Marks {
+    fn rests<'a>(&'a self, key: &'a Key) -> Rests<'a> {
+        Rests {
+            transaction: &key.transaction,
+            tokens: [Some(&self.access), self.txn.as_ref()],
+            chain: &key.chain,
+            workloads: [self.callee.as_ref(), None],
+            issued_at: self.issued_at,
+        }
+    }
+}
+
 /// All credentials of this pod. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     cache: Cache<Key, Arc<Credential>>,
     broker: Broker,
+    snapshots: Snapshots,
     shutdown: Shutdown,
     metrics: Metrics,
 }
 
 impl Credentials {
-    /// None yet; `broker` gives them.
-    pub(crate) fn new(broker: Broker, shutdown: Shutdown, metrics: Metrics) -> Self {
+    /// None yet; `broker` gives them, and `snapshots` say which were revoked.
+    pub(crate) fn new(broker: Broker, snapshots: Snapshots, shutdown: Shutdown, metrics: Metrics) -> Self {
         let cache = Cache::builder().max_capacity(HELD_MAX).eviction_policy(EvictionPolicy::lru());
-        Self { cache: cache.expire_after(ByLife).build(), broker, shutdown, metrics }
+        Self { cache: cache.expire_after(ByLife).build(), broker, snapshots, shutdown, metrics }
     }
 
     /// The credential for a key. Calls that need the same one wait for one answer of the broker; a failure is told to
-    /// all of them and not remembered. One that is nearly over is used while the next is fetched.
+    /// all of them and not remembered. One that is nearly over is used while the next is fetched; one that was revoked is
+    /// not used any more.
     ///
     /// # Errors
-    /// The broker's refusal, or a fault.
+    /// The broker's refusal, or a fault; [`Refusal::SubjectRevoked`] where the answer came too late.
     pub(super) async fn of(&self, wanted: Wanted<'_>) -> Result<Arc<Credential>, Refusal> {
         let now = clock::now();
         match self.cache.get(wanted.key).await {
-            Some(found) if now < found.usable_until => {
+            Some(found) if now < found.usable_until && !self.is_revoked(wanted.key, &found)? => {
                 self.metrics.cache("hit");
                 if now >= found.fresh_until && !found.refreshing.swap(true, Ordering::AcqRel) {
                     self.refresh(wanted, &found);
                 }
                 return Ok(found);
             }
-            // The wall clock jumped: the cache's own clock does not know.
+            // Revoked, or the wall clock jumped: the cache does not know.
             Some(_over) => self.cache.invalidate(wanted.key).await,
             None => {}
         }
@@ -116,7 +142,19 @@ impl Credentials {
         // On the heap: a miss is rare, and every call would carry its room.
         let asking = Box::pin(ask(&self.broker, held, target, &key.scopes));
         let asked = self.cache.try_get_with_by_ref(key, asking).await;
-        asked.map_err(|refusal| Refusal::clone(&refusal))
+        let credential = asked.map_err(|refusal| Refusal::clone(&refusal))?;
+        if !self.is_revoked(key, &credential)? {
+            return Ok(credential);
+        }
+        self.forget(key, &credential).await;
+        let whole = self.snapshots.current()?.revocations.hold(&key.transaction);
+        // Of the transaction nothing more will come; of a token or a workload the next answer may be good.
+        Err(if whole { Refusal::SubjectRevoked } else { Refusal::FaultBroker })
+    }
+
+    /// Looked up at each use, because nothing is taken out of the cache when a revocation is heard.
+    fn is_revoked(&self, key: &Key, held: &Credential) -> Result<bool, Refusal> {
+        Ok(self.snapshots.current()?.revocations.cover(held.marks.rests(key)))
     }
 
     /// Forgets a credential that its target refused.
@@ -147,27 +185,40 @@ impl Credentials {
 
 async fn ask(broker: &Broker, held: &Held, target: &Target, scopes: &Scopes) -> Result<Arc<Credential>, Refusal> {
     let issued = broker.call(held, target.audience(), scopes).await?;
-    Credential::new(&issued, target.passes_on().is_some(), clock::now()).map(Arc::new)
+    Credential::new(&issued, target, clock::now()).map(Arc::new)
 }
 
 impl Credential {
     /// A credential out of what the broker issued at `now`, with a transaction token exactly if the target passes on.
-    fn new(issued: &Issued, passes_on: bool, now: UnixTime) -> Result<Self, Refusal> {
-        if issued.txn_token.is_some() != passes_on {
+    fn new(issued: &Issued, target: &Target, now: UnixTime) -> Result<Self, Refusal> {
+        if issued.txn_token.is_some() != target.passes_on().is_some() {
             tracing::error!("the broker's answer does not fit the target");
             return Err(Refusal::FaultBroker);
         }
+        let (access, issued_at) = marks(&issued.token)?;
+        let txn = issued.txn_token.as_ref().map(|token| marks(token).map(|(id, _)| id)).transpose()?;
+        let callee = txn.as_ref().map(|_txn| target.workload().clone());
         let life = issued.expires_in.saturating_sub(MARGIN);
         let fresh = life.saturating_mul(4).checked_div(5).unwrap_or_default();
         Ok(Self {
             authorization: sensitive("Bearer ", &issued.token)?,
             txn_token: issued.txn_token.as_ref().map(|token| sensitive("", token)).transpose()?,
+            marks: Marks { access, txn, callee, issued_at },
             life,
             usable_until: now.plus(life),
             fresh_until: now.plus(fresh),
             refreshing: AtomicBool::new(false),
         })
     }
+}
+
+/// What the broker itself wrote into a token that it just gave us. A token that could not be found when it is revoked is
+/// not used.
+fn marks(token: &RawToken) -> Result<(TokenId, UnixTime), Refusal> {
+    token.claimed_id().map_err(|fault| {
+        tracing::error!(%fault, "the broker issued a token that cannot be read");
+        Refusal::FaultBroker
+    })
 }
 
 fn sensitive(scheme: &str, token: &RawToken) -> Result<HeaderValue, Refusal> {

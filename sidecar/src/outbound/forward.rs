@@ -32,7 +32,7 @@ impl Forward<'_> {
     /// Makes the call. Dropped half-way, the target may have got it.
     ///
     /// # Errors
-    /// The broker's refusal, `peer.*`, a fault, or [`Refusal::SubjectTransactionEnded`] when the time is over.
+    /// The broker's refusal, `peer.*`, a fault, or why the transaction has ended.
     pub(super) async fn run(self, parts: Parts, payload: Payload) -> Result<Response<Body>, Refusal> {
         let again = payload.again().map(|payload| (parts.clone(), payload));
         let first = self.credential().await?;
@@ -67,22 +67,25 @@ impl Forward<'_> {
         if let Some(token) = &credential.txn_token {
             parts.headers.insert(strip::TXN_TOKEN, token.clone());
         }
-        let request = outgoing::request(parts, payload.into_body(), self.target.authority())?;
+        let body = payload.into_body(Arc::clone(&self.transaction.live).over());
+        let request = outgoing::request(parts, body, self.target.authority())?;
         let upstream = Upstream::Workload(self.target.connect().to_owned(), self.target.workload().clone());
         tokio::select! {
+            // First, so that nothing is sent for what has ended.
+            biased;
+            why = Arc::clone(&self.transaction.live).ended() => Err(why),
             sent = self.door.pool.send(&upstream, request) => sent.map_err(|fault| {
                 tracing::warn!(called = self.target.name(), error = causes(&fault), "the target gave no answer");
                 fault.refusal()
             }),
-            () = Arc::clone(&self.transaction.live).ended() => Err(Refusal::SubjectTransactionEnded),
         }
     }
 
     /// The answer as the app gets it: the tool's own status or the refusal of its sidecar, without our marks.
     fn finish(&self, mut response: Response<Leased>) -> Response<Body> {
         strip::response(response.headers_mut());
-        let ended = Arc::clone(&self.transaction.live).ended();
-        response.map(|body| Body::of(Flow::new(body, ended, (), &self.door.shutdown)))
+        let over = Arc::clone(&self.transaction.live).over();
+        response.map(|body| Body::of(Flow::new(body, over, (), &self.door.shutdown)))
     }
 }
 

@@ -65,7 +65,16 @@ pub(crate) struct Leaves {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     target: String,
-    generation: u64,
+    era: Era,
+}
+
+/// Answers of one era say nothing in another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Era {
+    /// Of policy and registry.
+    pub(super) generation: u64,
+    /// Up to when this workload was revoked; what was allowed it before is asked again.
+    pub(super) revoked: Option<UnixTime>,
 }
 
 /// A yes.
@@ -81,12 +90,12 @@ impl Leaves {
         Self { cache: cache.expire_after(ByLife).build(), broker }
     }
 
-    /// Leave for one call of `target`, as its registry entry of `generation` says.
+    /// Leave for one call of `target`, as its registry entry of this era says.
     ///
     /// # Errors
     /// The broker's refusal, or a fault.
-    pub(super) async fn of(&self, target: &WorkloadTarget, generation: u64) -> Result<Leave, Refusal> {
-        let key = Key { target: target.name().to_owned(), generation };
+    pub(super) async fn of(&self, target: &WorkloadTarget, era: Era) -> Result<Leave, Refusal> {
+        let key = Key { target: target.name().to_owned(), era };
         let audience = target.perimeter().audience();
         match self.cache.get(&key).await {
             Some(allowed) if clock::now() < allowed.until => {}
@@ -135,6 +144,10 @@ mod tests {
         Arc::clone(snapshot.reaches.workload().by_name("inventory").expect("the target"))
     }
 
+    const fn era(generation: u64) -> Era {
+        Era { generation, revoked: None }
+    }
+
     fn allowed(secs: u64) -> (u16, Value) {
         (200, json!({"decision": "allowed", "expires_in": secs}))
     }
@@ -147,13 +160,16 @@ mod tests {
         })
         .await;
         let (leaves, target) = (Leaves::new(double.broker.clone()), target());
-        let all = futures_util::future::join_all((0..50).map(|_| leaves.of(&target, 1))).await;
+        let all = futures_util::future::join_all((0..50).map(|_| leaves.of(&target, era(1)))).await;
         for leave in all {
             assert_eq!(leave.expect("allowed").audience(), target.perimeter().audience());
         }
         assert_eq!(double.calls(), 1);
-        leaves.of(&target, 2).await.expect("allowed");
+        leaves.of(&target, era(2)).await.expect("allowed");
         assert_eq!(double.calls(), 2, "another generation is asked about anew");
+        let revoked = Era { revoked: UnixTime::from_secs(1000), ..era(1) };
+        leaves.of(&target, revoked).await.expect("allowed");
+        assert_eq!(double.calls(), 3, "and after a revocation of the workload");
     }
 
     #[tokio::test]
@@ -162,7 +178,7 @@ mod tests {
             Double::start(|_form| (400, json!({"error": "invalid_target", "refusal": "policy.no_rule"}))).await;
         let (leaves, target) = (Leaves::new(double.broker.clone()), target());
         for asked in 1..=2 {
-            assert_eq!(leaves.of(&target, 1).await.err(), Some(Refusal::PolicyNoRule));
+            assert_eq!(leaves.of(&target, era(1)).await.err(), Some(Refusal::PolicyNoRule));
             assert_eq!(double.calls(), asked);
         }
     }
@@ -172,7 +188,7 @@ mod tests {
         let double = Double::start(|_form| allowed(0)).await;
         let (leaves, target) = (Leaves::new(double.broker.clone()), target());
         for asked in 1..=2 {
-            leaves.of(&target, 1).await.expect("allowed for this call");
+            leaves.of(&target, era(1)).await.expect("allowed for this call");
             assert_eq!(double.calls(), asked);
         }
     }
@@ -190,7 +206,7 @@ mod tests {
             let told = answer.to_string();
             let double = Double::start(move |_form| (200, answer.clone())).await;
             let leaves = Leaves::new(double.broker.clone());
-            assert_eq!(leaves.of(&target(), 1).await.err(), Some(Refusal::FaultBroker), "{told}");
+            assert_eq!(leaves.of(&target(), era(1)).await.err(), Some(Refusal::FaultBroker), "{told}");
         }
     }
 }

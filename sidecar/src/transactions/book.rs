@@ -2,8 +2,8 @@
 //! is one of a single moment. What is forgotten is unknown, and what is unknown is refused.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -31,13 +31,25 @@ const GIVEN_UP_MAX: usize = 1024;
 pub(super) struct Book {
     handles: HashMap<String, Arc<Transaction>>,
     traces: HashMap<TraceId, Arc<Transaction>>,
-    ended: HashMap<TraceId, Option<Arc<Authority>>>,
+    /// Exchanges that are closed while something of theirs flows on, as an upload whose answer is there already. Nobody
+    /// finds them but a revocation.
+    flowing: Vec<Weak<Transaction>>,
+    ended: HashMap<TraceId, Ended>,
+    /// Handles of those in `ended` that were revoked: their apps may go on and are told.
+    revoked: HashSet<String>,
     /// When each of `ended` is forgotten, the next one first.
     forgotten: VecDeque<(Instant, TraceId)>,
     /// Exchanges whose app may still be at work, and until when, the first to end first.
     given_up: VecDeque<(Instant, Option<Arc<Authority>>)>,
     /// Until when there were more of those than could be told apart.
     crowded_until: Option<Instant>,
+}
+
+/// What is left of an exchange.
+struct Ended {
+    authority: Option<Arc<Authority>>,
+    /// Its handle, if it was revoked.
+    revoked: Option<String>,
 }
 
 impl Book {
@@ -55,12 +67,16 @@ impl Book {
     }
 
     /// Closes an exchange; `at_work` says whether its app may go on working for it.
-    pub(super) fn close(&mut self, handle: &str, transaction: &Transaction, at_work: bool, now: Instant) {
+    pub(super) fn close(&mut self, handle: &str, transaction: &Arc<Transaction>, at_work: bool, now: Instant) {
         let trace = transaction.traces().key();
+        self.flowing.retain(|exchange| exchange.strong_count() > 0);
+        self.flowing.push(Arc::downgrade(transaction));
         self.handles.remove(handle);
         self.traces.remove(&trace);
         self.forget(now);
-        self.ended.insert(trace, transaction.authority().cloned());
+        let revoked = transaction.is_revoked().then(|| handle.to_owned());
+        self.revoked.extend(revoked.clone());
+        self.ended.insert(trace, Ended { authority: transaction.authority().cloned(), revoked });
         self.forgotten.push_back((after(now, REMEMBERED), trace));
         if at_work && self.given_up.len() < GIVEN_UP_MAX {
             self.given_up.push_back((after(now, AT_WORK_MAX), transaction.authority().cloned()));
@@ -74,7 +90,9 @@ impl Book {
         while let Some((until, trace)) = self.forgotten.front()
             && (*until <= now || self.forgotten.len() >= ENDED_MAX)
         {
-            self.ended.remove(trace);
+            if let Some(handle) = self.ended.remove(trace).and_then(|ended| ended.revoked) {
+                self.revoked.remove(&handle);
+            }
             self.forgotten.pop_front();
         }
         while self.given_up.front().is_some_and(|(until, _)| *until <= now) {
@@ -82,9 +100,20 @@ impl Book {
         }
     }
 
+    /// All exchanges of which something is still in progress.
+    pub(super) fn in_progress(&self) -> impl Iterator<Item = Arc<Transaction>> {
+        self.traces.values().map(Arc::clone).chain(self.flowing.iter().filter_map(Weak::upgrade))
+    }
+
     /// The live exchange that this handle names.
-    pub(super) fn by_handle(&self, handle: &HeaderValue) -> Option<&Arc<Transaction>> {
-        self.handles.get(handle.to_str().ok()?)
+    ///
+    /// # Errors
+    /// [`Refusal::CallNoTransaction`], or [`Refusal::SubjectRevoked`] where it was revoked.
+    pub(super) fn by_handle(&self, handle: &HeaderValue) -> Result<&Arc<Transaction>, Refusal> {
+        let handle = handle.to_str().map_err(|_not_text| Refusal::CallNoTransaction)?;
+        let unknown =
+            || if self.revoked.contains(handle) { Refusal::SubjectRevoked } else { Refusal::CallNoTransaction };
+        self.handles.get(handle).ok_or_else(unknown)
     }
 
     /// The live exchange whose inner trace this is.
@@ -97,16 +126,20 @@ impl Book {
         self.traces.contains_key(&exchange.traces().key())
     }
 
-    /// Whether this is the inner trace of an exchange that has ended.
-    pub(super) fn has_ended(&self, trace: TraceId) -> bool {
-        self.ended.contains_key(&trace)
+    /// Why nothing can be done for a trace that is of no live exchange.
+    pub(super) fn without(&self, trace: TraceId) -> Refusal {
+        match self.ended.get(&trace) {
+            Some(Ended { revoked: Some(_), .. }) => Refusal::SubjectRevoked,
+            Some(Ended { revoked: None, .. }) => Refusal::CallTraceEnded,
+            None => Refusal::CallNoTransaction,
+        }
     }
 
     /// Whether this trace belongs to another transaction than `own`. An unknown one does not, as far as we know.
     pub(super) fn is_of_another(&self, trace: TraceId, own: &Transaction) -> bool {
         match (self.traces.get(&trace), self.ended.get(&trace)) {
             (Some(live), _) => !live.is_same_as(own),
-            (None, Some(ended)) => ended.is_none() || ended.as_ref() != own.authority(),
+            (None, Some(Ended { authority, .. })) => authority.is_none() || authority.as_ref() != own.authority(),
             (None, None) => false,
         }
     }

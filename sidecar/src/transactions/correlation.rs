@@ -104,7 +104,7 @@ impl Book {
         let (transaction, basis) = match (signs.handle, signs.trace) {
             (None, None) => return Err(Refusal::CallNoTransaction),
             (Some(handle), trace) => {
-                let named = self.by_handle(handle).ok_or(Refusal::CallNoTransaction)?;
+                let named = self.by_handle(handle)?;
                 if trace.is_some_and(|trace| self.is_of_another(trace, named)) {
                     return Err(Refusal::CallContradiction);
                 }
@@ -113,8 +113,7 @@ impl Book {
             (None, Some(trace)) => match self.by_trace(trace) {
                 Some(own) if self.is_alone(own, now) => (own, Basis::Alone(trace)),
                 Some(own) => (own, Basis::Crowded(trace)),
-                None if self.has_ended(trace) => return Err(Refusal::CallTraceEnded),
-                None => return Err(Refusal::CallNoTransaction),
+                None => return Err(self.without(trace)),
             },
         };
         Ok(Claim { transaction: Arc::clone(transaction), basis })
@@ -126,6 +125,7 @@ impl Book {
         // The rest of a call may be kept back for as long as a body may take.
         if !self.is_open(own) {
             return Err(match claim.basis {
+                _ if own.is_revoked() => Refusal::SubjectRevoked,
                 Basis::Handle => Refusal::CallNoTransaction,
                 Basis::Alone(_) | Basis::Crowded(_) => Refusal::CallTraceEnded,
             });

@@ -37,6 +37,10 @@ pub(crate) async fn keep_alive(transaction: Arc<Transaction>, broker: Broker, sn
                 let after = next.proof().lifetime().not_after();
                 if after > before {
                     transaction.replace(next);
+                    // What was heard while it was on its way did not find it.
+                    if let Ok(snapshot) = snapshots.current() {
+                        transaction.revoke(&snapshot, clock::now());
+                    }
                 }
                 if before.until(after) < GAIN_MIN {
                     return;
@@ -73,7 +77,7 @@ mod tests {
     use crate::{
         broker::double::Double,
         signer::{Signer, txn},
-        transactions::{Held, Transactions},
+        transactions::{Brought, Held, Transactions},
     };
     use identity::RawToken;
 
@@ -108,7 +112,8 @@ mod tests {
         let double = Double::start(move |_form| (200, issued.clone())).await;
         let token = RawToken::parse(first).expect("a token");
         let held = Held::verify(token, &snapshot.keys, &snapshot.issuer, &snapshot.trust_domain, now);
-        let exchange = Transactions::default().open(held.ok(), None, now).expect("opens");
+        let exchange =
+            Transactions::default().open(Brought { held: held.ok(), ..Brought::default() }, now).expect("opens");
         let transaction = Arc::clone(exchange.transaction());
         let renewing = keep_alive(Arc::clone(&transaction), double.broker.clone(), snapshots);
         let longer = async {
@@ -137,9 +142,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_token_that_was_revoked_on_its_way_ends_its_exchange() {
+        let (signer, snapshots) = (Signer::new(), Snapshots::default());
+        snapshots.hear(signer.told(Vec::new())).expect("a snapshot");
+        let snapshot = snapshots.current().expect("a snapshot");
+        let now = clock::now();
+        let lasting = |id: &str, secs: u64| {
+            let life = json!({"jti": id, "iat": now.secs(), "exp": now.plus(Duration::from_secs(secs)).secs()});
+            signer.sign("txntoken+jwt", &txn(&life))
+        };
+        let issued = json!({"access_token": lasting("t3", 120), "issued_token_type": TXN_TOKEN, "token_type": "N_A",
+            "expires_in": 120});
+        let revocations = api::Revocations { tokens: vec!["t3".into()], ..api::Revocations::default() };
+        let told = api::Snapshot { revocations: Some(revocations), ..signer.told(Vec::new()) };
+        let heard = snapshots.clone();
+        let double = Double::start(move |_form| {
+            heard.hear(told.clone()).expect("a snapshot");
+            (200, issued.clone())
+        })
+        .await;
+        let token = RawToken::parse(lasting("t2", 2)).expect("a token");
+        let held = Held::verify(token, &snapshot.keys, &snapshot.issuer, &snapshot.trust_domain, now).ok();
+        let exchange = Transactions::default().open(Brought { held, ..Brought::default() }, now).expect("opens");
+        let transaction = Arc::clone(exchange.transaction());
+        let renewing = keep_alive(Arc::clone(&transaction), double.broker.clone(), snapshots);
+        tokio::select! {
+            () = renewing => {}
+            why = Arc::clone(&transaction).ended() => assert_eq!(why, Refusal::SubjectRevoked),
+        }
+        assert_eq!(transaction.held(now).err(), Some(Refusal::SubjectRevoked));
+        assert_eq!(double.calls(), 1);
+    }
+
+    #[tokio::test]
     async fn renewal_ends_with_its_exchange() {
         let double = Double::start(|_form| (503, json!({"refusal": "fault.store"}))).await;
-        let exchange = Transactions::default().open(None, None, clock::now()).expect("opens");
+        let exchange = Transactions::default().open(Brought::default(), clock::now()).expect("opens");
         let transaction = Arc::clone(exchange.transaction());
         drop(exchange);
         keep_alive(transaction, double.broker.clone(), Snapshots::default()).await;

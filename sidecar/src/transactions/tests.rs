@@ -13,7 +13,7 @@ fn claim(transactions: &Transactions, handle: Option<&HeaderValue>) -> Result<Ar
 #[test]
 fn a_handle_dies_with_its_exchange() {
     let transactions = Transactions::default();
-    let exchange = transactions.open(None, None, now()).expect("opens");
+    let exchange = transactions.open(Brought::default(), now()).expect("opens");
     let handle = exchange.handle().expect("a handle");
     assert!(claim(&transactions, Some(&handle)).is_ok());
     drop(exchange);
@@ -23,7 +23,7 @@ fn a_handle_dies_with_its_exchange() {
 #[test]
 fn a_handle_of_another_pod_finds_nothing() {
     let (one, other) = (Transactions::default(), Transactions::default());
-    let exchange = one.open(None, None, now()).expect("opens");
+    let exchange = one.open(Brought::default(), now()).expect("opens");
     let handle = exchange.handle().expect("a handle");
     assert_eq!(claim(&other, Some(&handle)).err(), Some(Refusal::CallNoTransaction));
     assert_eq!(claim(&one, None).err(), Some(Refusal::CallNoTransaction));
@@ -33,7 +33,7 @@ fn a_handle_of_another_pod_finds_nothing() {
 #[test]
 fn handles_are_256_bits_and_never_the_same() {
     let transactions = Transactions::default();
-    let exchanges: Vec<_> = (0..100).map(|_| transactions.open(None, None, now()).expect("opens")).collect();
+    let exchanges: Vec<_> = (0..100).map(|_| transactions.open(Brought::default(), now()).expect("opens")).collect();
     let handles: std::collections::HashSet<_> = exchanges.iter().map(|exchange| exchange.handle.clone()).collect();
     assert_eq!(handles.len(), 100);
     assert!(handles.iter().all(|handle| BASE64_URL_SAFE_NO_PAD.decode(handle).is_ok_and(|bits| bits.len() == 32)));
@@ -42,22 +42,22 @@ fn handles_are_256_bits_and_never_the_same() {
 
 #[test]
 fn a_leaf_cannot_call_on() {
-    let exchange = Transactions::default().open(None, None, now()).expect("opens");
+    let exchange = Transactions::default().open(Brought::default(), now()).expect("opens");
     assert_eq!(exchange.transaction().held(now()).err(), Some(Refusal::ChainNotCallee));
 }
 
 #[test]
 fn one_exchange_more_than_the_limit_is_refused() {
     let transactions = Transactions::default();
-    let open: Vec<_> = (0..LIVE_MAX).map(|_| transactions.open(None, None, now()).expect("opens")).collect();
-    assert_eq!(transactions.open(None, None, now()).err(), Some(Refusal::FaultOverloaded));
+    let open: Vec<_> = (0..LIVE_MAX).map(|_| transactions.open(Brought::default(), now()).expect("opens")).collect();
+    assert_eq!(transactions.open(Brought::default(), now()).err(), Some(Refusal::FaultOverloaded));
     drop(open);
-    assert!(transactions.open(None, None, now()).is_ok());
+    assert!(transactions.open(Brought::default(), now()).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_an_exchange_is_told_to_its_renewal() {
-    let exchange = Transactions::default().open(None, None, now()).expect("opens");
+    let exchange = Transactions::default().open(Brought::default(), now()).expect("opens");
     let transaction = Arc::clone(exchange.transaction());
     drop(exchange);
     tokio::time::timeout(Duration::from_secs(1), transaction.closed.cancelled()).await.expect("told");

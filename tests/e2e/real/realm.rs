@@ -3,8 +3,10 @@
 
 use std::{fs, path::Path, process::Command};
 
-use harness::Folder;
-use serde_json::Value;
+use dev::apps::{Answer, Call};
+use harness::{BROKER, Desk, Folder};
+use http::Method;
+use serde_json::{Value, json};
 
 /// What every import needs here; the other variables have defaults.
 const VARIABLES: [(&str, &str); 4] = [
@@ -73,7 +75,8 @@ fn an_unset_variable_is_caught_before_the_import() {
 #[test]
 fn users_stand_in_the_overlay_alone_and_nobody_manages_clients() {
     let [realm, overlay] = files().map(|file| text(&file));
-    for left_out in ["alice", "bob", "test-login", "broker-grants", "manage-clients", "password"] {
+    for left_out in ["alice", "bob", "test-login", "broker-grants", "manage-", "view-users", "realm-admin", "password"]
+    {
         assert!(!realm.contains(left_out), "`{left_out}` is in the realm file");
     }
     let overlay: Value = serde_json::from_str(&overlay).expect("JSON");
@@ -81,4 +84,56 @@ fn users_stand_in_the_overlay_alone_and_nobody_manages_clients() {
     let bob = bob.expect("bob");
     assert!(bob["realmRoles"].as_array().is_some_and(|roles| roles.contains(&Value::from("tickets-reader"))));
     assert!(bob["groups"].is_null(), "Cedar refuses him, not a missing role");
+}
+
+/// The token of the broker's own service account, as the broker gets it.
+async fn service_account(desk: &mut Desk) -> String {
+    desk.add_caller("broker", BROKER).await;
+    let issuer = desk.stack.issuer().to_owned();
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "txn-broker"),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"),
+        ("client_assertion", &desk.jwt_svid("broker", &issuer).await),
+    ];
+    let url = format!("{issuer}/protocol/openid-connect/token");
+    let answer = Call::new(Method::POST, &url).form(&form).send().await.expect("answered");
+    answer.text("/access_token").unwrap_or_else(|| panic!("{}", answer.json()))
+}
+
+#[tokio::test]
+async fn the_broker_s_service_account_reads_events_and_can_do_nothing_else() {
+    let mut desk = Desk::open_real().await;
+    let bearer = format!("Bearer {}", service_account(&mut desk).await);
+    let root = desk.stack.issuer().replace("/realms/", "/admin/realms/");
+    let send = async |method: Method, path: &str, body: Option<&Value>| -> Answer {
+        let call = Call::new(method, &format!("{root}{path}")).header("authorization", &bearer);
+        let call = if let Some(body) = body { call.json(body) } else { call };
+        call.send().await.expect("answered")
+    };
+    for path in ["/events", "/admin-events", "/events/config"] {
+        assert_eq!(send(Method::GET, path, None).await.status, 200, "{path}");
+    }
+    let config = send(Method::GET, "/events/config", None).await.json();
+    assert_eq!((&config["eventsEnabled"], &config["adminEventsEnabled"]), (&json!(true), &json!(true)));
+    let alice = desk.stack.admin().expect("Keycloak").user_id("alice").await.expect("alice");
+    let mut refused = Vec::new();
+    for path in ["users", "clients", "roles", "groups", "client-scopes", "identity-provider/instances", "keys"] {
+        refused.push((Method::GET, format!("/{path}"), None));
+    }
+    for path in ["", "/sessions", "/role-mappings"] {
+        refused.push((Method::GET, format!("/users/{alice}{path}"), None));
+    }
+    refused.push((Method::PUT, format!("/users/{alice}"), Some(json!({"enabled": false}))));
+    refused.push((Method::POST, format!("/users/{alice}/logout"), None));
+    refused.push((Method::POST, "/clients".to_owned(), Some(json!({"clientId": "mine"}))));
+    refused.push((Method::PUT, "/events/config".to_owned(), Some(json!({"eventsEnabled": false}))));
+    refused.push((Method::DELETE, "/events".to_owned(), None));
+    refused.push((Method::DELETE, "/admin-events".to_owned(), None));
+    refused.push((Method::POST, "/logout-all".to_owned(), None));
+    for (method, path, body) in refused {
+        let answer = send(method.clone(), &path, body.as_ref()).await;
+        assert_eq!(answer.status, 403, "{method} {path}: {}", String::from_utf8_lossy(&answer.body));
+    }
+    desk.close().await;
 }

@@ -51,7 +51,8 @@ impl World {
     fn access(&self, issued: &Issued, target: &Target, caller: &SpiffeId) -> AccessToken {
         let rule = AccessRule { issuer: ISSUER, audience: target.audience(), peer: caller };
         let raw = RawToken::parse(issued.token.to_string()).expect("short");
-        verify(&raw, self.issuer.keys.verifying(), &rule, at(NOW)).expect("for this audience and caller alone")
+        verify(&raw, self.issuer.keys.current().verifying(), &rule, at(NOW))
+            .expect("for this audience and caller alone")
     }
 
     fn txn_of(&self, chain: &ActorChain, callee: Option<&SpiffeId>, held: &Scopes) -> TxnToken {
@@ -62,7 +63,7 @@ impl World {
         if let Some(callee) = callee {
             claims["callee"] = json!(callee.to_string());
         }
-        self.txn(&self.issuer.keys.sign("txntoken+jwt", &claims).expect("signed"))
+        self.txn(&self.issuer.keys.current().sign("txntoken+jwt", &claims).expect("signed"))
     }
 }
 
@@ -88,7 +89,7 @@ proptest! {
             trust_domain: &world.issuer.trust_domain,
             scopes: &asked,
         };
-        let decided = decide(&world.policies, Case::Begin(begin), &LIFE, at(NOW));
+        let decided = decide(&world.policies, Case::Begin(begin), &LIFE, at(NOW), &mut None);
         let within = asked.is_subset(&kept) && asked.is_subset(&known);
         prop_assert_eq!(decided.is_ok(), within && ends > NOW, "{:?}", decided);
         let Ok(grant) = decided else { return Ok(()) };
@@ -122,7 +123,7 @@ proptest! {
             scopes: &asked,
             ends: Lifetime::until(at(ends)),
         };
-        let decided = decide(&world.policies, Case::Call(call), &LIFE, at(NOW));
+        let decided = decide(&world.policies, Case::Call(call), &LIFE, at(NOW), &mut None);
         let within = asked.is_subset(held.scopes()) && asked.is_subset(target.scopes());
         prop_assert_eq!(decided.is_ok(), within && ends > NOW, "{:?}", decided);
         let Ok(grant) = decided else { return Ok(()) };
@@ -160,11 +161,12 @@ proptest! {
             actor: Actor::of(chain),
             held: &held,
             targets: &targets,
+            edge_scopes: Some(held.scopes()),
             trust_domain: &world.issuer.trust_domain,
             scopes: Some(&asked),
             ends: Lifetime::until(at(ends)),
         };
-        let decided = decide(&world.policies, Case::Renew(renew), &LIFE, at(NOW));
+        let decided = decide(&world.policies, Case::Renew(renew), &LIFE, at(NOW), &mut None);
         prop_assert_eq!(decided.is_ok(), asked.is_subset(held.scopes()) && ends > NOW, "{:?}", decided);
         let Ok(grant) = decided else { return Ok(()) };
         let issued = mint(grant, &world.issuer, at(NOW)).expect("minted");

@@ -218,7 +218,7 @@ async fn other_forms_of_request_are_refused() {
     let json = [(header::CONTENT_TYPE, "application/json")];
     assert_eq!(stand.send(Method::POST, &path, &json, "{}".to_owned()).await.refusal(), missing);
     assert_eq!(stand.post(TOKEN, &[("client_id", "console")]).await.refusal(), missing);
-    let unsupported = stand.post(TOKEN, &[("grant_type", "client_credentials")]).await.refusal();
+    let unsupported = stand.post(TOKEN, &[("grant_type", "refresh_token")]).await.refusal();
     assert_eq!((unsupported.0, unsupported.1.as_str()), (400, "unsupported_grant_type"));
     let twice = stand.post(TOKEN, &[("grant_type", "password"), ("grant_type", "password")]).await.refusal();
     assert_eq!(twice, refusal(400, "invalid_request", "duplicated parameter"));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     signer::{Signer, access, id, now, txn},
-    snapshot::tests as snapshots,
+    snapshot::{Snapshot, tests as snapshots},
 };
 
 const RESEARCHER: &str = "https://researcher.agents.svc";
@@ -13,6 +13,7 @@ const TICKETS: &str = "https://tickets.tools.svc/mcp";
 
 struct Case {
     signer: Signer,
+    revocations: api::Revocations,
     target: &'static str,
     authorization: Option<String>,
     txn_token: Option<String>,
@@ -24,6 +25,7 @@ impl Case {
     fn tickets() -> Self {
         Self {
             signer: Signer::new(),
+            revocations: api::Revocations::default(),
             target: "tickets",
             authorization: None,
             txn_token: None,
@@ -56,7 +58,9 @@ impl Case {
             mcp: None,
             ..snapshots::tickets()
         };
-        let snapshot = self.signer.snapshot(vec![snapshots::tickets(), researcher]);
+        let told = self.signer.told(vec![snapshots::tickets(), researcher]);
+        let told = api::Snapshot { revocations: Some(self.revocations), ..told };
+        let snapshot = Snapshot::try_from(told).expect("a snapshot");
         let value = |text: String| HeaderValue::try_from(text).expect("a value");
         let shown = Shown {
             authorization: self.authorization.map(value),
@@ -172,4 +176,24 @@ fn scope_covers_a_call_and_what_may_be_asked_does_not() {
     assert!(permit(&needs("")).is_ok() && permit(&needs("tickets:read")).is_ok());
     assert_eq!(permit(&needs("tickets:write")).err(), Some(Refusal::ScopeInsufficient));
     assert_eq!(permit(&needs("tickets:read tickets:write")).err(), Some(Refusal::ScopeInsufficient));
+}
+
+#[test]
+fn a_revoked_token_is_refused_once_it_is_known_to_be_one() {
+    let revoked = |tokens: &[&str]| api::Revocations {
+        tokens: tokens.iter().map(|id| (*id).to_owned()).collect(),
+        ..api::Revocations::default()
+    };
+    let pair = |tokens: &[&str]| {
+        let pair = Case::researcher().access(RESEARCHER, &json!({"tjti": "t2"})).txn(&json!({}));
+        Case { revocations: revoked(tokens), ..pair }
+    };
+    assert_eq!(pair(&["a1"]).code(), "access_token.revoked");
+    assert_eq!(pair(&["t2"]).code(), "access_token.revoked");
+    assert!(pair(&["a2"]).verified().is_ok());
+    let callee = vec![api::RevokedWorkload { id: id("researcher").to_string(), through: crate::signer::NOW }];
+    let to_revoked = Case { revocations: api::Revocations { workloads: callee, ..revoked(&[]) }, ..pair(&[]) };
+    assert_eq!(to_revoked.code(), "txn_token.revoked");
+    let expired = Case::tickets().access(TICKETS, &json!({"exp": crate::signer::NOW}));
+    assert_eq!(Case { revocations: revoked(&["a1"]), ..expired }.code(), "access_token.expired");
 }

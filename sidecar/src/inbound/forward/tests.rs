@@ -59,12 +59,13 @@ async fn stage(answer: fn() -> Response<Full<Bytes>>) -> Stage {
     });
     let workload = Workload::connect("unix:///nowhere/agent.sock", &process);
     let pool = Pool::new(workload.clone(), None, &process.shutdown);
-    let metrics = Metrics::default();
+    let (metrics, heard) = (Metrics::default(), Snapshots::default());
+    heard.hear(Signer::new().told(Vec::new())).expect("a snapshot");
     let address = BrokerAddress { connect: "127.0.0.1:1".to_owned(), id: id("broker") };
     let door = Inbound {
         broker: Broker::new(address, pool.clone(), workload.clone(), metrics.clone()),
         workload,
-        snapshots: Snapshots::default(),
+        snapshots: heard,
         transactions: Transactions::default(),
         pool,
         room: Room::new(),
@@ -181,6 +182,36 @@ async fn a_handle_lives_exactly_as_long_as_its_exchange() {
 }
 
 #[tokio::test]
+async fn what_was_revoked_on_its_way_in_does_not_reach_the_app() {
+    let stage = stage(|| Response::new(Full::from("hello"))).await;
+    let (user, call) = (begun(120), called(Kind::Message));
+    let revocations = api::Revocations { transactions: vec!["x1".into()], ..api::Revocations::default() };
+    let told = api::Snapshot { revocations: Some(revocations), ..Signer::new().told(Vec::new()) };
+    stage.door.snapshots.hear(told).expect("a snapshot");
+    assert_eq!(through(&stage, user, asked(&[])).await.err(), Some(Refusal::SubjectRevoked));
+    assert_eq!(through(&stage, call, asked(&[])).await.err(), Some(Refusal::AccessTokenRevoked));
+    assert!(stage.seen.lock().expect("no panic").is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_ends_when_its_transaction_is_revoked_and_the_app_is_told_so() {
+    let stage = stage(|| Response::new(Full::from("hello"))).await;
+    let response = through(&stage, begun(120), asked(&[])).await.expect("an answer");
+    let handle = head(&stage).headers.get(strip::HANDLE).cloned();
+    let revocations = api::Revocations { transactions: vec!["x1".into()], ..api::Revocations::default() };
+    let told = api::Snapshot { revocations: Some(revocations), ..Signer::new().told(Vec::new()) };
+    let snapshot = stage.door.snapshots.hear(told).expect("a snapshot");
+    assert_eq!(stage.door.transactions.revoke(&snapshot, clock::now()), 1);
+    let live = found(&stage, handle.as_ref()).expect("not yet let go");
+    assert_eq!(live.held(clock::now()).err(), Some(Refusal::SubjectRevoked), "at once");
+    while found(&stage, handle.as_ref()).is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(response.into_body().collect().await.is_err(), "cut off");
+    assert_eq!(found(&stage, handle.as_ref()).err(), Some(Refusal::SubjectRevoked), "and afterwards");
+}
+
+#[tokio::test]
 async fn a_caller_that_leaves_ends_the_handle() {
     let stage = stage(|| Response::new(Full::from("hello"))).await;
     let response = through(&stage, begun(120), asked(&[])).await.expect("an answer");
@@ -193,7 +224,7 @@ async fn a_caller_that_leaves_ends_the_handle() {
 fn found_by_trace(stage: &Stage) -> Result<Way, Refusal> {
     let transactions = &stage.door.transactions;
     let (held, _) = begun(120).spend();
-    let exchange = transactions.open(held, None, clock::now()).expect("opens");
+    let exchange = transactions.open(Brought { held, ..Brought::default() }, clock::now()).expect("opens");
     let claim = transactions.claim(Signs { handle: None, trace: Some(exchange.transaction().traces().key()) })?;
     transactions.settle(&claim, &Shows { meta: None, session: Session::None, of_session: false })
 }

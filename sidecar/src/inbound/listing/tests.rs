@@ -18,7 +18,7 @@ fn listing(scope: &str, may_ask: &str) -> Listing {
     let peer = id("planner");
     let rule = AccessRule { issuer: &snapshot.issuer, audience: target.audience(), peer: &peer };
     let access = verify(&token, &snapshot.keys, &rule, now()).expect("verified");
-    Listing::new(target, access)
+    Listing::new(target, Arc::new(access))
 }
 
 fn answer() -> Value {

@@ -11,7 +11,7 @@ use crate::{
     signer::{Signer, txn},
     snapshot::Snapshot,
     trace::TraceContext,
-    transactions::{Exchange, Held, Transactions},
+    transactions::{Brought, Exchange, Held, Transactions},
 };
 use identity::RawToken;
 use runtime::clock;
@@ -54,7 +54,8 @@ impl Pod {
     }
 
     fn enter(&self, held: Option<Held>, caller: Option<TraceContext>) -> Request {
-        let exchange = self.transactions.open(held, caller, clock::now()).expect("opens");
+        let exchange =
+            self.transactions.open(Brought { held, trace: caller, access: None }, clock::now()).expect("opens");
         exchange.set_at_work(true);
         let handle = exchange.handle().expect("a handle");
         Request { handle, trace: exchange.transaction().traces().key(), exchange }
