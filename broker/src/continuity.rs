@@ -1,7 +1,7 @@
 //! That time does not run backwards for a store: what ended stays ended, and a key that was withdrawn never comes back,
 //! also after yesterday's backup was put in its place. The store counts such changes; the highest number that was
 //! published lies apart from it, beside the record. A store that is behind that number is not opened.
-//! It guards against a mistake, not against one who may write both folders.
+//! It guards against a mistake, not against one who may write to the store: the number there can be written, too.
 
 use std::{
     fs,

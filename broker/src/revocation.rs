@@ -21,7 +21,7 @@ use crate::{
     grant::Grant,
     parties::Parties,
     quota::Quota,
-    sessions::{End, Sessions, Whose},
+    sessions::{self, End, Sessions, Whose},
     store::{Store, StoreFault},
 };
 
@@ -99,7 +99,9 @@ struct All {
 pub(crate) async fn end(parties: &Parties, what: Ending<'_>, by: By<'_>, now: UnixTime) -> Result<u64, Refusal> {
     let (names, through) = match what {
         Ending::AtAuthority(issuer, whose) => {
-            let end = parties.sessions.end(issuer, whose, now)?;
+            let is_asked = parties.authorities.by_issuer(issuer).is_some_and(|authority| authority.is_asked());
+            let remembered = if is_asked { sessions::REMEMBERED } else { sessions::REMEMBERED_ALONE };
+            let end = parties.sessions.end(issuer, whose, remembered, now)?;
             return end_rest(&parties.sessions, &parties.store, &parties.revocations, &end, now).await;
         }
         Ending::Tokens(ids) => (ids.into_iter().map(Name::Token).collect(), UnixTime::MAX),

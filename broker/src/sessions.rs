@@ -22,7 +22,10 @@ use crate::seal::{HASH_LENGTH, Sealer};
 pub(crate) const ENDED_MAX: usize = 131_072;
 /// How long an end is remembered: an hour, in which a transaction that had begun may go on, and as long again, in which
 /// a token of the user's own may be shown. The authority itself refuses one that lives for longer.
-const REMEMBERED: Duration = Duration::from_hours(2);
+pub(crate) const REMEMBERED: Duration = Duration::from_hours(2);
+/// The same at an authority that nobody asks: there a token may be shown for a day
+/// ([`OpenIdRule::AGE_MAX`](identity::OpenIdRule::AGE_MAX)).
+pub(crate) const REMEMBERED_ALONE: Duration = Duration::from_hours(25);
 
 /// A session or a user of one authority, as a keyed hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,11 +142,18 @@ impl Sessions {
         }
     }
 
-    /// Ends what `whose` says, at the authority with this issuer. From here on [`Sessions::check`] refuses it.
+    /// Ends what `whose` says, at the authority with this issuer. From here on [`Sessions::check`] refuses it, for as long
+    /// as `remembered` says at least.
     ///
     /// # Errors
     /// `fault.overloaded` where as many ends as can be remembered are.
-    pub(crate) fn end(&self, issuer: &str, whose: Whose<'_>, now: UnixTime) -> Result<End, Refusal> {
+    pub(crate) fn end(
+        &self,
+        issuer: &str,
+        whose: Whose<'_>,
+        remembered: Duration,
+        now: UnixTime,
+    ) -> Result<End, Refusal> {
         let mark = self.mark(issuer, whose);
         let through = match whose {
             Whose::Session(_) => UnixTime::MAX,
@@ -157,7 +167,7 @@ impl Sessions {
                 return Err(Refusal::FaultOverloaded);
             }
         }
-        let new = End { mark, through, until: now.plus(REMEMBERED) };
+        let new = End { mark, through, until: now.plus(remembered) };
         let end = ended.entry(mark).or_insert(new);
         // The store's end and this one may come in any order, and an older logout may come late.
         *end = End { mark, through: end.through.max(new.through), until: end.until.max(new.until) };

@@ -120,6 +120,7 @@ async fn a_plain_issuers_token_is_an_access_token_of_a_user_or_refused() {
         ("an ID token by its hash", json!({"at_hash": "h"}), "subject.type"),
         ("no scope", json!({"scope": null}), "subject.claim"),
         ("expired", json!({"exp": 1}), "subject.expired"),
+        ("of yesterday", json!({"iat": runtime::clock::now().secs() - 86_400}), "subject.expired"),
         ("no end", json!({"exp": null}), "subject.claim"),
         ("issued tomorrow", json!({"iat": runtime::clock::now().secs() + 3600}), "subject.not_yet_valid"),
         ("delegated", json!({"act": {"sub": "x"}}), "subject.delegated"),

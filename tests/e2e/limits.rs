@@ -2,21 +2,12 @@
 //! with this status and this end of the connection, and nothing is issued. Bodies (N3), the chain (N63) and contexts (N38)
 //! stand in `table`.
 
-use std::time::Duration;
-
-use bytes::Bytes;
 use dev::stack::StackOptions;
-use futures_util::stream;
 use harness::{Desk, Frames, assert_refused, begin, claims_of, open_assertion_door, renew};
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty, StreamBody, combinators::BoxBody};
-use hyper::client::conn::http2::handshake;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
-    task::JoinSet,
 };
 
 const SCOPE: &str = "tickets:read";
@@ -178,20 +169,6 @@ async fn a_form_has_so_many_parameters_and_no_more() {
     desk.close().await;
 }
 
-type Sent = BoxBody<Bytes, std::io::Error>;
-
-/// A form of which the head alone comes: it stays open for five seconds.
-fn head_only() -> Request<Sent> {
-    let request = Request::post("https://broker.agents.svc/token");
-    let request = request.header("content-type", "application/x-www-form-urlencoded");
-    request.body(StreamBody::new(stream::pending()).boxed()).expect("a request")
-}
-
-fn keys() -> Request<Sent> {
-    let request = Request::get("https://broker.agents.svc/jwks");
-    request.body(Empty::new().map_err(|never| match never {}).boxed()).expect("a request")
-}
-
 /// A workload's own requests are bounded besides (`overload`).
 #[tokio::test]
 async fn a_connection_has_so_many_streams_and_the_next_is_refused() {
@@ -212,22 +189,13 @@ async fn a_connection_has_so_many_streams_and_the_next_is_refused() {
 #[tokio::test]
 async fn who_takes_back_a_hundred_requests_is_cut_off_and_may_come_again() {
     let desk = Desk::open().await;
-    let stream = TokioIo::new(desk.connect_to_broker_by_h2("planner").await);
-    let (sender, connection) = handshake(TokioExecutor::new(), stream).await.expect("a connection");
-    let mut driver = JoinSet::new();
-    driver.spawn(async move { drop(connection.await) });
-    let mut taken_back = 0;
-    while taken_back < RESETS_MAX {
-        // What follows on the connection is answered after the broker has begun with what is taken back.
-        let mut both = (sender.clone(), sender.clone());
-        let open = both.0.send_request(head_only());
-        let answer = both.1.send_request(keys()).await.expect("still served");
-        assert_eq!(answer.status(), StatusCode::OK, "after {taken_back}");
-        drop(open);
-        taken_back += 1;
+    let mut frames = Frames::open(desk.connect_to_broker_by_h2("planner").await).await;
+    for number in 1..=RESETS_MAX {
+        let form = frames.begin_form("/token").await;
+        assert!(frames.is_heard().await, "number {number}");
+        frames.take_back(form).await;
     }
-    let ended = tokio::time::timeout(Duration::from_secs(10), driver.join_next()).await;
-    ended.expect("the broker ends the connection");
+    frames.ended().await;
     let metric = r#"countersign_connections_total{door="token",outcome="too_many_resets"} 1"#;
     assert!(desk.stack.metrics("broker").await.expect("metrics").contains(metric), "and counts it");
     let answer = desk.ask("planner", &begin(&desk.alice().await, SCOPE)).await;

@@ -53,5 +53,6 @@ mod table;
 mod tls;
 mod unique;
 mod up;
+mod uploads;
 mod watch_stream;
 mod workload_api;

@@ -5,6 +5,7 @@ mod administer;
 mod introspection;
 mod operator;
 mod sidecars;
+mod streams;
 
 use dev::{
     apps::{Answer, Call},

@@ -42,6 +42,11 @@ pub struct Guest {
 impl Crowd {
     /// Opens the stack, with the app at `tickets` behind the sidecar of tickets.
     pub async fn open(tickets: &str) -> Self {
+        Self::open_with(tickets, Desk::options()).await
+    }
+
+    /// The same with other rules.
+    pub async fn open_with(tickets: &str, mut options: StackOptions) -> Self {
         let answered = Arc::new(Mutex::new(BTreeSet::new()));
         let seen = Arc::clone(&answered);
         let planner = Sink::holding_each(move |one| {
@@ -49,7 +54,6 @@ impl Crowd {
             answered.contains(&one.line) || answered.contains(ALL)
         })
         .await;
-        let mut options: StackOptions = Desk::options();
         options.members.retain(|member| member.name != "researcher");
         options.members[0].app = App::At(planner.url());
         options.members[1].app = App::At(tickets.to_owned());

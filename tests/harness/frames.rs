@@ -6,10 +6,12 @@ use tokio::{
 };
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+/// RFC 9113 §7.
+const CANCEL: u32 = 8;
 const END_HEADERS: u8 = 4;
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -60,9 +62,30 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Frames<I> {
         stream
     }
 
-    /// Sends a part of a body.
-    pub async fn data(&mut self, stream: u32, bytes: &[u8]) {
-        self.send(DATA, 0, stream, bytes).await;
+    /// Takes back what was asked.
+    pub async fn take_back(&mut self, stream: u32) {
+        self.send(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()).await;
+    }
+
+    /// Whether the server has seen all that was sent, and keeps the connection.
+    pub async fn is_heard(&mut self) -> bool {
+        self.send(PING, 0, 0, &[0; 8]).await;
+        loop {
+            match self.read().await {
+                Some((PING, _connection, _echo)) => return true,
+                Some(_other) => {}
+                None => return false,
+            }
+        }
+    }
+
+    /// Waits until the server has ended the connection.
+    ///
+    /// # Panics
+    /// Where it has not in ten seconds.
+    pub async fn ended(&mut self) {
+        let ended = async { while self.read().await.is_some() {} };
+        timeout(std::time::Duration::from_secs(10), ended).await.expect("the server ends the connection");
     }
 
     /// The first stream that the server resets, and why (RFC 9113 §7).

@@ -20,6 +20,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::{Interval, interval, timeout},
@@ -128,10 +129,21 @@ impl Reader {
     /// Where the answer is not good.
     pub async fn open(address: &str, url: &str, headers: &[(&str, &str)], body: &serde_json::Value) -> Self {
         let stream = TcpStream::connect(address).await.expect("connected");
+        Self::over(stream, address, url, headers, body).await
+    }
+
+    /// The same over a connection that is open, with `host` where `url` is a path.
+    ///
+    /// # Panics
+    /// Where the answer is not good.
+    pub async fn over<S>(stream: S, host: &str, url: &str, headers: &[(&str, &str)], body: &serde_json::Value) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.expect("a connection");
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { drop(connection.await) });
-        let host = url.split('/').nth(2).unwrap_or(address);
+        let host = url.split('/').nth(2).unwrap_or(host);
         let request = Request::builder().method(Method::POST).uri(url).header("host", host);
         let request = request.header("content-type", "application/json").header("accept", "text/event-stream");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));

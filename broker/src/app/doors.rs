@@ -1,6 +1,6 @@
 //! The broker's doors: all are bound before any of them serves.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
 use anyhow::Context as _;
 use runtime::{
@@ -39,18 +39,21 @@ impl Bound {
         let Process { telemetry, shutdown, .. } = process;
         let assertions = match config.assertions.take() {
             Some(door) => {
-                let listener = bind(&door.door.listen).await?.counted(telemetry, "assertions").with(Streams::STRANGERS);
+                let listener = bind("assertions.listen", &door.door.listen)
+                    .await?
+                    .counted(telemetry, "assertions")
+                    .with(Streams::STRANGERS);
                 Some((door, listener))
             }
             None => None,
         };
-        let token = bind(&config.listen).await?.counted(telemetry, "token").with(Streams::FORMS);
-        let public = bind(&config.public.listen).await?.counted(telemetry, "public").with(Streams::STRANGERS);
-        let orders = UnixDoor::bind(&config.orders)
-            .with_context(|| format!("cannot listen on `{}`", config.orders.display()))?;
+        let token = bind("listen", &config.listen).await?.counted(telemetry, "token").with(Streams::FORMS);
+        let public =
+            bind("public.listen", &config.public.listen).await?.counted(telemetry, "public").with(Streams::STRANGERS);
+        let orders = UnixDoor::bind(&config.orders).with_context(|| cannot("keys.socket", &config.orders.display()))?;
         let admin = admin::serve(&config.admin, telemetry.clone(), shutdown)
             .await
-            .with_context(|| format!("cannot listen on `{}`", config.admin))?;
+            .with_context(|| cannot("admin.listen", &config.admin))?;
         let mut addresses = BTreeMap::from([
             ("token", token.address().to_string()),
             ("public", public.address().to_string()),
@@ -83,8 +86,12 @@ impl Bound {
     }
 }
 
-async fn bind(address: &str) -> anyhow::Result<Listener> {
-    Listener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
+async fn bind(key: &str, address: &str) -> anyhow::Result<Listener> {
+    Listener::bind(address).await.with_context(|| cannot(key, &address))
+}
+
+fn cannot(key: &str, place: &dyn Display) -> String {
+    format!("cannot listen on `{place}` (`{key}`)")
 }
 
 fn serve_orders(door: UnixDoor, rotation: Rotation, shutdown: &Shutdown) {

@@ -41,7 +41,7 @@ pub(crate) fn logout(issuer: &str, more: &Value) -> LogoutToken {
 
 /// Ends what the token says.
 pub(crate) fn end(sessions: &Sessions, token: &LogoutToken, now: UnixTime) -> Result<End, Refusal> {
-    sessions.end(token.issuer(), Whose::from(token), now)
+    sessions.end(token.issuer(), Whose::from(token), REMEMBERED, now)
 }
 
 /// A sign-in that was last confirmed at `confirmed_at`.
@@ -133,4 +133,19 @@ fn ids_of_two_authorities_are_two() {
     sessions.admit(&logout(ISSUER, &more), at(NOW)).expect("new").keep();
     assert!(sessions.admit(&logout("https://other.example", &more), at(NOW)).is_ok());
     assert_eq!(sessions.admit(&logout(ISSUER, &more), at(NOW)).err(), Some(Refusal::LogoutTokenReplayed));
+}
+
+/// Of one that is asked, the authority itself refuses what is older.
+#[test]
+fn an_end_is_remembered_for_as_long_as_a_token_of_it_may_be_shown() {
+    let alone = identity::OpenIdRule::AGE_MAX;
+    for (remembered, shown) in [(REMEMBERED, Duration::from_hours(1)), (REMEMBERED_ALONE, alone)] {
+        let sessions = Sessions::new(sealer(), Vec::new());
+        sessions.end("https://i", Whose::Session("s"), remembered, at(1000)).expect("room");
+        sessions.forget(at(1000).plus(shown));
+        let of_before = sign_in("https://i", "s", "alice", 1000);
+        assert_eq!(sessions.check(&of_before), Err(Refusal::SubjectSessionEnded), "{remembered:?}");
+        sessions.forget(at(1000).plus(remembered));
+        assert_eq!(sessions.check(&of_before), Ok(()), "{remembered:?}");
+    }
 }

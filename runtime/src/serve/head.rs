@@ -4,15 +4,17 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use futures_util::future::{Either, ready};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{Either as EitherBody, Empty};
 use hyper::{
-    body::{Body, Incoming},
+    body::{Body, Frame, Incoming, SizeHint},
     service::{Service, service_fn},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -28,6 +30,9 @@ const REST_OF_FIELD: usize = ": \r\n".len();
 /// The ends of the request line and of the section.
 const ENDS_OF_SECTION: usize = "\r\n\r\n".len();
 
+/// What the service answers, or nothing but a status.
+pub(super) type Answer<B> = Response<EitherBody<Awaited<B>, Empty<<B as Body>::Data>>>;
+
 /// The requests of one connection that its peer took back. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Withdrawn(Arc<Counted>);
@@ -39,8 +44,14 @@ struct Counted {
     too_many: Notify,
 }
 
-/// A request that is not answered yet.
+/// A request of which nothing was answered yet; `None` once it was.
 struct Unanswered(Option<Withdrawn>);
+
+/// A body that tells when it is asked for: an answer that nobody waits for is dropped instead, whoever noticed first.
+pub(super) struct Awaited<B> {
+    body: Pin<Box<B>>,
+    unanswered: Unanswered,
+}
 
 impl Withdrawn {
     /// Returns once there were too many in too short a time.
@@ -62,9 +73,10 @@ impl Withdrawn {
 }
 
 impl Unanswered {
-    /// It is answered now.
-    fn end(mut self) {
-        self.0 = None;
+    /// Counts only where `request` can be taken back, and its answer has a body to wait for.
+    fn of<B>(request: &Request<B>, withdrawn: &Withdrawn) -> Self {
+        let counts = request.version() == Version::HTTP_2 && request.method() != Method::HEAD;
+        Self(counts.then(|| withdrawn.clone()))
     }
 }
 
@@ -76,17 +88,41 @@ impl Drop for Unanswered {
     }
 }
 
+impl<B: Body> Awaited<B> {
+    fn new(body: B, mut unanswered: Unanswered) -> Self {
+        if body.is_end_stream() {
+            unanswered.0 = None;
+        }
+        Self { body: Box::pin(body), unanswered }
+    }
+}
+
+impl<B: Body> Body for Awaited<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.unanswered.0 = None;
+        self.body.as_mut().poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// `service` for requests within the limits; others are answered 414 or 431 without it.
 pub(super) fn guarded<S, B>(
     service: S,
     withdrawn: Withdrawn,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response<EitherBody<B, Empty<B::Data>>>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Send
-+ 'static
+) -> impl Service<Request<Incoming>, Response = Answer<B>, Error = Infallible, Future: Send + 'static> + Send + 'static
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
@@ -95,12 +131,11 @@ where
     service_fn(move |request| match beyond(&request) {
         Some(status) => Either::Left(ready(Ok(refused(status)))),
         None => {
-            let unanswered = Unanswered(Some(withdrawn.clone()));
+            let unanswered = Unanswered::of(&request, &withdrawn);
             let answering = service.call(request);
             Either::Right(async move {
                 let answered = answering.await;
-                unanswered.end();
-                answered.map(|answer| answer.map(EitherBody::Left))
+                answered.map(|answer| answer.map(|body| EitherBody::Left(Awaited::new(body, unanswered))))
             })
         }
     })

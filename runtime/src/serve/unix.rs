@@ -3,7 +3,8 @@
 
 use std::{
     convert::Infallible,
-    fs, io,
+    fs,
+    io::{self, ErrorKind},
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
@@ -45,8 +46,10 @@ impl UnixDoor {
     /// # Errors
     /// The path cannot be written, or is taken.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-            fs::remove_file(path)?;
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
+            Ok(_other) => return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket lies there")),
+            Err(_absent) => {}
         }
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
@@ -116,7 +119,8 @@ mod tests {
     async fn a_file_that_is_no_socket_is_not_replaced() {
         let path = std::env::temp_dir().join(format!("runtime-unix-{}", std::process::id()));
         fs::write(&path, "mine").unwrap();
-        assert!(UnixDoor::bind(&path).is_err());
+        let refused = UnixDoor::bind(&path).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("no socket"), "{refused}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         fs::remove_file(&path).unwrap();
         drop(UnixDoor::bind(&path).unwrap());

@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use dev::{apps::Call, real::admin::Admin, stack::StackOptions};
-use harness::{Desk, TICKETS, begin, call, claims_of, eventually};
+use harness::{Desk, TICKETS, begin, call, claims_of, eventually, to_tickets, tool};
 use http::Method;
+use serde_json::json;
 
 const BOTH: &str = "tickets:read tickets:write";
 const ROUNDS: usize = 3;
@@ -14,6 +15,15 @@ const ROUNDS: usize = 3;
 struct SignIn {
     token: String,
     refresh: String,
+}
+
+/// Tickets with its sidecar, on real peers.
+async fn options() -> StackOptions {
+    let mut options = Desk::real_options().await;
+    options.members.retain(|member| member.name == "tickets");
+    let elsewhere = options.targets.iter_mut().filter(|target| target["name"] == "researcher");
+    elsewhere.for_each(|target| target["connect"] = json!("127.0.0.1:1"));
+    options
 }
 
 async fn to_realm(desk: &Desk, path: &str, more: &[(&str, &str)]) -> dev::apps::Answer {
@@ -99,8 +109,17 @@ impl Ending {
     }
 }
 
-/// Each time, until planner's next call was refused: from Keycloak's answer to whoever did it, and from before he asked.
-async fn measure(desk: &Desk, ending: Ending, expected: &[&str]) -> Vec<[Duration; 2]> {
+/// How long until planner's next call was refused.
+struct Took {
+    /// From Keycloak's answer to whoever did it.
+    answered: Duration,
+    /// From before he asked.
+    whole: Duration,
+    /// As `answered`, until the sidecar of tickets refused a token that was issued before.
+    sidecar: Option<Duration>,
+}
+
+async fn measure(desk: &Desk, ending: Ending, expected: &[&str]) -> Vec<Took> {
     let admin = desk.stack.admin().expect("Keycloak");
     if ending != Ending::Logout {
         admin.set_logout_url(&dev::real::realm::LOGIN_CLIENTS, "http://127.0.0.1:9/").await.expect("set");
@@ -110,24 +129,47 @@ async fn measure(desk: &Desk, ending: Ending, expected: &[&str]) -> Vec<[Duratio
         let user = sign_in(desk).await;
         let txn = begun(desk, &user.token).await;
         let form = call(&txn, TICKETS, "tickets:read");
-        assert_eq!(desk.ask("planner", &form).await.status, 200, "{ending:?}: before");
+        let access = desk.ask("planner", &form).await.text("/access_token").expect("before");
         let started = Instant::now();
         ending.happens(desk, admin, &user).await;
         let answered = Instant::now();
-        let refusal =
-            eventually(&format!("{ending:?} is refused"), || async { desk.ask("planner", &form).await.refusal() })
-                .await;
-        times.push([answered.elapsed(), started.elapsed()]);
+        let at_broker = async {
+            let what = format!("{ending:?} is refused");
+            let refusal = eventually(&what, || async { desk.ask("planner", &form).await.refusal() }).await;
+            (refusal, answered.elapsed(), started.elapsed())
+        };
+        let (at_broker, sidecar) = tokio::join!(at_broker, refused_at_sidecar(desk, ending, &access, answered));
+        let (refusal, answered, whole) = at_broker;
         assert!(expected.contains(&refusal.as_str()), "{ending:?}: {refusal}");
+        times.push(Took { answered, whole, sidecar });
         ending.is_over(admin).await;
     }
     times
 }
 
-fn print(what: &str, times: &[[Duration; 2]]) {
-    let told = |[answered, whole]: &[Duration; 2]| format!("{} ({})", answered.as_millis(), whole.as_millis());
+/// A role that is taken away ends no transaction, so its sidecars are told nothing.
+async fn refused_at_sidecar(desk: &Desk, ending: Ending, access: &str, from: Instant) -> Option<Duration> {
+    if ending == Ending::RoleRemoved {
+        return None;
+    }
+    let refused = || async {
+        let answer = desk.to_mesh("planner", "tickets", to_tickets(access, &tool("list_tickets"))).await;
+        // A call that was in progress then is cut off.
+        let refusal = answer.refusal().filter(|refusal| refusal != "subject.revoked")?;
+        assert_eq!(refusal, "access_token.revoked", "{ending:?}");
+        Some(())
+    };
+    eventually(&format!("{ending:?} is refused at the sidecar"), refused).await;
+    Some(from.elapsed())
+}
+
+fn print(what: &str, times: &[Took]) {
+    let told = |Took { answered, whole, sidecar }: &Took| {
+        let sidecar = sidecar.map_or_else(|| "–".to_owned(), |took| took.as_millis().to_string());
+        format!("{} ({}), sidecar {sidecar}", answered.as_millis(), whole.as_millis())
+    };
     let times: Vec<String> = times.iter().map(told).collect();
-    println!("times: {what}: {} ms", times.join(", "));
+    println!("times: {what}: {} ms", times.join("; "));
 }
 
 #[tokio::test]
@@ -143,7 +185,7 @@ async fn every_end_of_a_session_is_refused_soon() {
         (Ending::RoleRemoved, &["scope.withdrawn", "subject.revoked"]),
         (Ending::Deleted, &gone),
     ];
-    let desk = Desk::open_real().await;
+    let desk = Desk::open_with(options().await).await;
     for (ending, expected) in rows {
         if ending == Ending::Deleted {
             // The role of the row before is gone for good, and the next begin wants it.
@@ -153,7 +195,7 @@ async fn every_end_of_a_session_is_refused_soon() {
         print(&format!("{ending:?}"), &times);
     }
     desk.close().await;
-    let desk = Desk::open_real().await;
+    let desk = Desk::open_with(options().await).await;
     print("Deleted", &measure(&desk, Ending::Deleted, &gone).await);
     desk.close().await;
 }
@@ -161,7 +203,7 @@ async fn every_end_of_a_session_is_refused_soon() {
 #[tokio::test]
 async fn under_strict_the_very_next_call_is_refused() {
     let gone = ["subject.session_ended"];
-    let mut options = StackOptions { members: Vec::new(), ..Desk::real_options().await };
+    let mut options = options().await;
     let rule = options.policies.get_mut("planner-may-read-tickets.cedar").expect("the rule");
     *rule = rule.replace("\npermit", "\n@liveness(\"strict\")\npermit");
     let desk = Desk::open_with(options).await;

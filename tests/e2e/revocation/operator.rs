@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// What the command says and does as the workload `id`; without one no agent knows it.
-async fn run(desk: &Desk, id: Option<&str>, arguments: &[&str]) -> Finished {
+pub(super) async fn run(desk: &Desk, id: Option<&str>, arguments: &[&str]) -> Finished {
     let broker = format!("https://{}", desk.stack.broker_token_address());
     let workload_api = id.map_or("unix:///nonexistent/agent.sock", |_known| desk.stack.workload_api());
     let program = Program::new("countersign").arguments(["revoke"]).arguments(arguments);

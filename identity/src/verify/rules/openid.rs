@@ -1,6 +1,8 @@
 //! What a user's token must say whose issuer cannot be asked about it (OpenID Connect Core §2, RFC 9068 §2.2). It must
 //! not be an ID token: that one tells an application who signed in, and gives nobody leave to act.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{Claims, Issued, Rule, UserRule, sealed::Sealed, unbound};
@@ -22,6 +24,12 @@ pub struct OpenIdRule<'a> {
     pub roles_claim: &'a str,
 }
 
+impl OpenIdRule<'_> {
+    /// For how long after `iat` a token counts, whatever it says itself: nobody else refuses one whose user signed out
+    /// since, so the sign-out must be remembered for as long.
+    pub const AGE_MAX: Duration = Duration::from_hours(24);
+}
+
 impl Sealed for OpenIdRule<'_> {}
 
 impl Rule for OpenIdRule<'_> {
@@ -35,6 +43,9 @@ impl Rule for OpenIdRule<'_> {
             return Err(TokenFault::Type);
         }
         let lifetime = claims.alive(Issued::Required, now)?;
+        if claims.issued_at()?.plus(Self::AGE_MAX) <= now {
+            return Err(TokenFault::Expired);
+        }
         claims.also_for(self.audience)?;
         // Nobody here knows what the issuer meant by it (N103).
         if claims.has("act") || claims.has("may_act") {
