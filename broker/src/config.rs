@@ -18,7 +18,6 @@ use policies::Policies;
 use runtime::{admin::AdminListen, clock, config::Problems};
 use url::Url;
 
-use self::{edges::LoginClients, keys::KeysConfig};
 pub use self::raw::RawConfig;
 pub(crate) use self::{
     authorities::{AuthorityConfig, AuthorityKind},
@@ -27,6 +26,7 @@ pub(crate) use self::{
     life::Life,
     wrapping_key::open as open_wrapping_key,
 };
+use self::{edges::LoginClients, keys::KeysConfig};
 use crate::{keys::Terms, names::TOKEN_PATH, seal::Wrapping};
 
 /// The broker's configuration.

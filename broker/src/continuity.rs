@@ -113,7 +113,8 @@ impl Continuity {
         if published.as_ref().is_some_and(|reached| reached.store == state.store && reached.number >= state.number) {
             return Ok(());
         }
-        write(&self.path, state).map_err(|cause| ContinuityFault::File { path: self.path.as_path().to_owned(), cause })?;
+        write(&self.path, state)
+            .map_err(|cause| ContinuityFault::File { path: self.path.as_path().to_owned(), cause })?;
         *published = Some(state.clone());
         Ok(())
     }

@@ -25,8 +25,8 @@ use hyper_util::service::TowerToHyperService;
 use runtime::{mtls::Peer, telemetry::Telemetry};
 use tower::{ServiceExt as _, service_fn};
 
-pub(crate) use self::{form::Form, inside::InsideDoor, keys::keys};
 use self::{assertion::AssertionDoor, logout::LogoutDoor, published::Published, turns::Turns};
+pub(crate) use self::{form::Form, inside::InsideDoor, keys::keys};
 use crate::{
     names::{
         ADMINISTER_PATH, INTROSPECT_PATH, JWKS_PATH, LOGOUT_PATH, METADATA_PATH, REVOKE_PATH, TOKEN_PATH, USE_PATH,
@@ -46,7 +46,8 @@ pub(crate) fn inside(door: &InsideDoor, assertions: Option<&str>, watch: Router)
     let published = published(door.parties(), assertions);
     let asked = Router::new().route(TOKEN_PATH, routing::any(token::exchange));
     let asked = asked.route(USE_PATH, routing::any(own_use::ask));
-    let asked = asked.route(REVOKE_PATH, routing::any(revoke::token)).route(ADMINISTER_PATH, routing::any(revoke::administer));
+    let asked =
+        asked.route(REVOKE_PATH, routing::any(revoke::token)).route(ADMINISTER_PATH, routing::any(revoke::administer));
     let asked = asked.route(INTROSPECT_PATH, routing::any(introspect::token)).with_state(door.clone());
     published.merge(asked).merge(watch)
 }

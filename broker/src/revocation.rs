@@ -223,10 +223,8 @@ impl Revocations {
     /// What sidecars have to know.
     pub(crate) fn told(&self) -> api::Revocations {
         let all = self.read_all();
-        let workload = |(id, note): (&SpiffeId, &Note)| api::RevokedWorkload {
-            id: id.to_string(),
-            through: note.through.secs(),
-        };
+        let workload =
+            |(id, note): (&SpiffeId, &Note)| api::RevokedWorkload { id: id.to_string(), through: note.through.secs() };
         api::Revocations {
             transactions: all.transactions.iter().map(|(id, _note)| id.to_string()).collect(),
             tokens: all.tokens.iter().map(|(id, _note)| id.to_string()).collect(),

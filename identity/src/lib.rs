@@ -61,4 +61,6 @@ pub use spiffe::{SpiffeId, TrustDomain};
 pub use target::{IdentityHeader, Target, TargetKind, TargetSpec, WorkloadTarget};
 pub use time::UnixTime;
 pub use token::{RawToken, TOKEN_LENGTH_MAX};
-pub use verify::{AccessRule, IssuedRule, KeeperRule, LogoutRule, OpenIdRule, Rule, SvidRule, TxnRule, UserRule, verify};
+pub use verify::{
+    AccessRule, IssuedRule, KeeperRule, LogoutRule, OpenIdRule, Rule, SvidRule, TxnRule, UserRule, verify,
+};

@@ -56,7 +56,9 @@ async fn on_a_clock_that_runs_ahead_all_has_ended_and_a_restart_takes_the_right_
     let mut line = desk.line("planner").await;
     assert_eq!(line.ask(&renew(&txn, SCOPE)).await.status, 200, "by the right clock");
     clock.set(JUMP);
-    for (case, form) in [("begin", begin(&alice, SCOPE)), ("renew", renew(&txn, SCOPE)), ("call", call(&txn, RESEARCHER, ""))] {
+    for (case, form) in
+        [("begin", begin(&alice, SCOPE)), ("renew", renew(&txn, SCOPE)), ("call", call(&txn, RESEARCHER, ""))]
+    {
         assert_refused(case, &line.ask(&form).await, 400, "invalid_request", "subject.expired");
     }
     clock.set(0);

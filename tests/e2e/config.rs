@@ -119,7 +119,9 @@ fn with_several(broker: &str, several: &str) -> String {
 async fn what_the_documentation_shows_is_accepted() {
     let page = include_str!("../../docs/configuration.md");
     let blocks = examples(page);
-    let [broker, sidecar, several, targets, edge, own] = blocks.as_slice() else { panic!("other examples: {blocks:?}") };
+    let [broker, sidecar, several, targets, edge, own] = blocks.as_slice() else {
+        panic!("other examples: {blocks:?}")
+    };
     let folder = Folder::new();
     let here = folder.path("");
     std::fs::create_dir(folder.path("policies")).expect("a folder");

@@ -33,7 +33,13 @@ async fn restored(desk: &mut Desk, backup: &Folder) -> (String, String) {
     desk.stack.revive("broker").await.expect("back");
     let ended = desk.logout_token(&json!({"sid": claims_of(&user)["sid"]})).await;
     assert_eq!(logout(desk, &ended).await.status, 200);
-    assert_refused("ended", &desk.ask("planner", &renew(&txn, SCOPE)).await, 400, "invalid_request", "subject.session_ended");
+    assert_refused(
+        "ended",
+        &desk.ask("planner", &renew(&txn, SCOPE)).await,
+        400,
+        "invalid_request",
+        "subject.session_ended",
+    );
     desk.stack.halt("broker").await;
     copy(&backup, &store);
     (user, txn)

@@ -102,8 +102,13 @@ pub(super) async fn hold(desk: &Desk, rows: Vec<Row>) {
         }
     }
     let told = || async { (recorded(desk) == expected).then_some(()) };
-    if tokio::time::timeout(std::time::Duration::from_secs(10), eventually("the record tells it", told)).await.is_err() {
-        assert_eq!(recorded(desk), expected, "the record tells what was answered, and of nothing else that was granted");
+    if tokio::time::timeout(std::time::Duration::from_secs(10), eventually("the record tells it", told)).await.is_err()
+    {
+        assert_eq!(
+            recorded(desk),
+            expected,
+            "the record tells what was answered, and of nothing else that was granted"
+        );
     }
 }
 

@@ -92,7 +92,8 @@ fn a_user_ends_with_all_sessions_of_that_moment_and_may_come_back() {
 #[test]
 fn an_older_logout_that_comes_late_takes_nothing_back() {
     let sessions = after(&json!({"sub": "alice"}));
-    let end = end(&sessions, &logout(ISSUER, &json!({"sub": "alice", "iat": 900, "exp": 1100})), at(NOW)).expect("ended");
+    let end =
+        end(&sessions, &logout(ISSUER, &json!({"sub": "alice", "iat": 900, "exp": 1100})), at(NOW)).expect("ended");
     assert_eq!(end.through, at(NOW));
     assert_eq!(sessions.check(&sign_in(ISSUER, "s-1", "alice", NOW)), ENDED);
 }

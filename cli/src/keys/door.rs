@@ -98,8 +98,7 @@ fn socket_of(config: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn socket_in(text: &str) -> anyhow::Result<PathBuf> {
-    let file: BrokerFile =
-        serde_saphyr::from_str(text).map_err(|fault| anyhow!("{}", fault.without_snippet()))?;
+    let file: BrokerFile = serde_saphyr::from_str(text).map_err(|fault| anyhow!("{}", fault.without_snippet()))?;
     let store = || file.store.as_deref().and_then(|store| store.strip_prefix("sqlite://"));
     let beside = || store().map(|store| Path::new(store).with_file_name(SOCKET_NAME));
     file.keys.socket.clone().or_else(beside).context("it has neither `keys.socket` nor `store`")

@@ -11,7 +11,8 @@ async fn the_story_runs_on_keycloak_and_spire() {
     assert_eq!(answer.status, 200, "{text}\n{}", desk.stack.log_of(BROKER));
     assert!(!tells_token(&text), "{text}");
     let records = desk.stack.records();
-    let granted: Vec<_> = records.iter().filter(|record| record["txn"].is_string() && record["dec"] == "allow").collect();
+    let granted: Vec<_> =
+        records.iter().filter(|record| record["txn"].is_string() && record["dec"] == "allow").collect();
     assert_eq!(granted.len(), 4, "begin, researcher, tickets without and with scope: {records:?}");
     assert!(granted.iter().all(|record| record["sub"] == granted[0]["sub"]), "for one subject: {records:?}");
     assert_eq!(desk.stack.exchanges_at_provider().await.expect("told"), 1, "Keycloak was asked once");
