@@ -53,9 +53,10 @@ async fn own_programs_on_real_peers_serve_alice_and_refuse_bob_and_all_ends_with
     let edge = planner.address(&instance.ready_file("planner"), "edge").await;
     let (alice, bob) =
         (sign_in(&instance, "alice", ALICE_PASSWORD).await, sign_in(&instance, "bob", BOB_PASSWORD).await);
-    let answer = eventually("all three programs listen", || async {
+    let answer = eventually("all three programs and their sidecars listen", || async {
         let answer = ask(&edge, &alice).await;
-        (answer.refusal().as_deref() != Some("fault.app")).then_some(answer)
+        let is_early = answer.refusal().is_some_and(|code| ["fault.app", "fault.not_ready"].contains(&code.as_str()));
+        (!is_early).then_some(answer)
     })
     .await;
     assert!(answer.status.is_success(), "{}", answer.json());
