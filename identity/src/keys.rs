@@ -42,7 +42,7 @@ pub struct VerifyingKey {
 
 #[derive(Clone)]
 enum Material {
-    /// An EC point or an Ed25519 key, parsed once: each time it costs a tenth of a verification.
+    /// An EC point or an Ed25519 key, parsed once, never for each verification.
     Parsed(ParsedPublicKey),
     Rsa {
         modulus: Vec<u8>,
